@@ -1,0 +1,51 @@
+"""The contract between the node and an edge.
+
+A package is an edge when its entry point in the group `fabric.bridges` names a module-level `EdgeFactory`. The node
+reads the edge's section of fabric.toml, calls the factory with it, then `start` once and `stop` once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fabric.client import Fabric
+from fabric.ports import Authenticator, Journal, Topics
+from fabric_bridges.metrics import EdgeMetrics
+
+__all__ = ["Edge", "EdgeFactory", "House"]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the node lends to an edge, for as long as the edge runs.
+
+    `fabric` may speak for any name (`fabric.on_behalf_of(name, protocol=...)`): the edge has authenticated its peer and is answerable
+    for the name it uses.
+    """
+
+    fabric: Fabric
+    journal: Journal
+    authenticator: Authenticator
+    topics: Topics
+    metrics: EdgeMetrics
+
+
+class Edge(Protocol):
+    """A running listener. `start` returns when the port accepts connections; it raises PortInUse with the holder.
+    `stop` refuses new work, lets what is in flight finish for `grace_s`, then closes; it is safe to call twice."""
+
+    name: str
+
+    @property
+    def address(self) -> str:
+        """Where clients connect, as they would write it (`http://127.0.0.1:8081/mcp`, `mqtt://127.0.0.1:1883`)."""
+
+    async def start(self, house: House) -> None: ...
+
+    async def stop(self, grace_s: float = 2.0) -> None: ...
+
+
+class EdgeFactory(Protocol):
+    """Builds an edge from its section of the configuration; raises ConfigInvalid naming the key."""
+
+    def __call__(self, settings: Mapping[str, Any]) -> Edge: ...

@@ -1,0 +1,42 @@
+"""How much a decoder accepts before it refuses: one table, each limit with its reason.
+
+A limit that a peer may change (a listener's `max_packet_bytes`) is a parameter of the decoder with its default here.
+"""
+
+__all__ = [
+    "CHANNEL_BYTES_MAX",
+    "CHANNEL_LEVELS_MAX",
+    "HEADER_BYTES_MAX",
+    "ID_CHARS_MAX",
+    "JSON_BYTES_MAX",
+    "JSON_DEPTH_MAX",
+    "KAFKA_FRAME_BYTES_MAX",
+    "KAFKA_HEADERS_MAX",
+    "KAFKA_RECORDS_MAX",
+    "KAFKA_TOPIC_CHARS_MAX",
+    "MQTT_PACKET_BYTES_MAX",
+    "MQTT_USER_PROPERTIES_MAX",
+    "NATS_CONTROL_LINE_MAX",
+    "PAYLOAD_BYTES_MAX",
+    "TOKEN_BYTES_MAX",
+]
+
+PAYLOAD_BYTES_MAX = 1 << 20  # nats-server's own default max_payload
+HEADER_BYTES_MAX = 64 << 10  # CloudEvents: intermediaries forward events up to 64 KiB; nothing needs more
+NATS_CONTROL_LINE_MAX = 4096  # nats-server's default max_control_line
+
+ID_CHARS_MAX = 64  # room for a UUID with a prefix; also nats-server's limit on a batch id
+TOKEN_BYTES_MAX = 256  # one encoded level, agent, queue or source name
+CHANNEL_LEVELS_MAX = 16  # deeper than any topic tree in use; keeps subjects inside the control line
+CHANNEL_BYTES_MAX = 1024  # 16 levels of 256 bytes exceed the server's control line (tried on 2.15.1)
+
+JSON_BYTES_MAX = 4 << 20  # the limit of the official MCP SDK's HTTP listener
+JSON_DEPTH_MAX = 64  # JSON Schema and A2A parts stay below 20; a scanner without a limit is an attack
+
+MQTT_PACKET_BYTES_MAX = PAYLOAD_BYTES_MAX + (64 << 10)  # the payload we can store, plus topic and properties
+MQTT_USER_PROPERTIES_MAX = 64  # the specification sets none; EMQX and HiveMQ limit by bytes only
+
+KAFKA_FRAME_BYTES_MAX = 8 << 20  # one request; Kafka's socket.request.max.bytes is 100 MiB, our records are <= 1 MiB
+KAFKA_RECORDS_MAX = 100_000  # records in one batch; librdkafka's batch.num.messages defaults to 10,000
+KAFKA_HEADERS_MAX = 256  # headers of one record
+KAFKA_TOPIC_CHARS_MAX = 249  # Kafka's own limit (a file name with a partition suffix)

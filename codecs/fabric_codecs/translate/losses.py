@@ -1,0 +1,51 @@
+"""Losses: stable codes for what a translation could not carry, and the value that says so.
+
+Every `lower` returns a `Translation`; nothing is lost in silence. Codes are part of the public contract.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+__all__ = ["Loss", "LossCode", "Translation"]
+
+M = TypeVar("M")
+
+
+class LossCode(StrEnum):
+    """The codes that this version can report; each is spelled as it appears in `fabloss`, metrics and native markers."""
+
+    NO_METADATA = "NO_METADATA"
+    NUM_PRECISION = "NUM_PRECISION"
+    HEADER_BINARY = "HEADER_BINARY"
+    CONTENT_TYPE_GUESSED = "CONTENT_TYPE_GUESSED"
+    PART_UNMAPPED = "PART_UNMAPPED"
+    STREAM_COALESCED = "STREAM_COALESCED"
+    PROGRESS_SYNTHETIC = "PROGRESS_SYNTHETIC"
+    SCHEMA_SYNTHESISED = "SCHEMA_SYNTHESISED"
+    CANCEL_ADVISORY = "CANCEL_ADVISORY"
+    EXPIRY_UNENFORCED = "EXPIRY_UNENFORCED"
+    QOS_DOWNGRADED = "QOS_DOWNGRADED"
+    TOO_LARGE = "TOO_LARGE"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One thing that did not survive: `field` in the canonical message, and what became of it."""
+
+    code: LossCode
+    field: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Translation(Generic[M]):
+    """A message in another protocol's form, and what it cost."""
+
+    message: M
+    losses: tuple[Loss, ...] = ()
+
+    @property
+    def codes(self) -> str:
+        """The loss codes as `fabloss` carries them: comma-separated, in order, once each; empty when nothing was lost."""
+        return ",".join(dict.fromkeys(loss.code.value for loss in self.losses))

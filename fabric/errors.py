@@ -1,0 +1,239 @@
+"""Every error a user of the fabric can meet. One root, branches by blame, each built from facts and telling the next step.
+
+`code` is stable and the same in code, CLI, metrics and on every protocol's wire; `retriable` says whether the same
+request may succeed later: retry loops ask the error, they keep no lists.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "CallCancelled",
+    "CallFailed",
+    "ConfigInvalid",
+    "DeadlineExceeded",
+    "FabricError",
+    "InternalError",
+    "InvalidName",
+    "LimitExceeded",
+    "NameInUse",
+    "NoSuchAgent",
+    "NoSuchTool",
+    "NoSuchTopic",
+    "PermissionDenied",
+    "PortInUse",
+    "Refused",
+    "ServerTooOld",
+    "Unauthenticated",
+    "Unreachable",
+]
+
+
+class FabricError(Exception):
+    """Root of all errors raised by the fabric."""
+
+    code: ClassVar[str] = "internal"
+    retriable: ClassVar[bool] = False
+
+
+# The caller's side: mend the request.
+
+
+class InvalidName(FabricError, ValueError):
+    """A channel, agent, queue or topic name that cannot be one."""
+
+    code = "invalid_name"
+
+    def __init__(self, what: str, name: str, problem: str) -> None:
+        self.what, self.name, self.problem = what, name, problem
+        super().__init__(f"{what} {name!r} is not a valid name: {problem}")
+
+
+class LimitExceeded(FabricError):
+    """A message or a value over a limit of the fabric."""
+
+    code = "limit_exceeded"
+
+    def __init__(self, limit: str, *, allowed: int, actual: int, hint: str = "") -> None:
+        self.limit, self.allowed, self.actual = limit, allowed, actual
+        super().__init__(f"{limit} is {actual:,}, allowed are {allowed:,}" + (f": {hint}" if hint else ""))
+
+
+class NoSuchAgent(FabricError):
+    """Nobody of that name is there: never was, or its lease ended."""
+
+    code = "no_such_agent"
+    retriable = True
+
+    def __init__(self, agent: str) -> None:
+        self.agent = agent
+        super().__init__(f"no agent {agent!r} is live; `fabric ls` shows who is")
+
+
+class NoSuchTool(FabricError):
+    """The agent is there and has no tool of that name."""
+
+    code = "no_such_tool"
+
+    def __init__(self, agent: str, tool: str, known: tuple[str, ...] = ()) -> None:
+        self.agent, self.tool, self.known = agent, tool, known
+        offers = f"; it offers {', '.join(known)}" if known else "; it offers none"
+        super().__init__(f"agent {agent!r} has no tool {tool!r}{offers}")
+
+
+class NoSuchTopic(FabricError):
+    """A Kafka topic that is neither configured nor a name a channel can have."""
+
+    code = "no_such_topic"
+
+    def __init__(self, topic: str, problem: str = "") -> None:
+        self.topic = topic
+        super().__init__(f"no topic {topic!r}" + (f": {problem}" if problem else ""))
+
+
+class NameInUse(FabricError):
+    """Another live process holds the agent's name."""
+
+    code = "name_in_use"
+    retriable = True
+
+    def __init__(self, agent: str, holder: str) -> None:
+        self.agent, self.holder = agent, holder
+        super().__init__(
+            f"agent {agent!r} is live in process {holder}; choose another name, or take_over=True to replace it"
+        )
+
+
+class PermissionDenied(FabricError):
+    """The credential does not allow it."""
+
+    code = "permission_denied"
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(f"not allowed: {what}" + (f"; {hint}" if hint else ""))
+
+
+class Unauthenticated(FabricError):
+    """No credential, or a wrong one. Never says which part was wrong."""
+
+    code = "unauthenticated"
+
+    def __init__(self, where: str, hint: str = "") -> None:
+        super().__init__(f"{where} needs a valid credential" + (f": {hint}" if hint else ""))
+
+
+class ConfigInvalid(FabricError):
+    """fabric.toml, an environment variable or a flag that cannot be used."""
+
+    code = "config_invalid"
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+
+
+class PortInUse(FabricError):
+    """A listener's port is taken."""
+
+    code = "port_in_use"
+
+    def __init__(self, what: str, host: str, port: int, holder: str) -> None:
+        self.what, self.host, self.port, self.holder = what, host, port, holder
+        super().__init__(f"{what} cannot listen on {host}:{port}: held by {holder}; stop it or choose another port")
+
+
+# Refusals and deadlines: come back later.
+
+
+class Refused(FabricError):
+    """The fabric did not take the message, and says why and when to come back. Nothing was stored unless `unknown`.
+
+    `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`. `unknown` is True when the outcome could not be
+    learned: the message may or may not have been stored. `depth` (messages waiting) and `share` (this source's part of
+    it, 0 to 1) are None where they do not apply.
+    """
+
+    code = "refused"
+    retriable = True
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after_ms: int = 0,
+        depth: int | None = None,
+        share: float | None = None,
+        unknown: bool = False,
+        detail: str = "",
+    ) -> None:
+        self.reason = reason
+        self.retry_after_ms = retry_after_ms
+        self.depth = depth
+        self.share = share
+        self.unknown = unknown
+        self.detail = detail
+        sentence = f"refused ({reason})" + (f": {detail}" if detail else "")
+        if unknown:
+            sentence += "; it may or may not have been stored"
+        if retry_after_ms:
+            sentence += f"; try again in {retry_after_ms} ms"
+        super().__init__(sentence)
+
+
+class DeadlineExceeded(FabricError):
+    """The answer did not come in time. The work may still be going on unless it was cancelled."""
+
+    code = "deadline_exceeded"
+    retriable = True
+
+    def __init__(self, what: str, deadline_s: float) -> None:
+        self.what, self.deadline_s = what, deadline_s
+        super().__init__(f"{what} gave no answer within {deadline_s:g} s; it was told to stop")
+
+
+# The peer's side.
+
+
+class CallFailed(FabricError):
+    """The agent's handler raised. `remote_code` and `data` are the agent's own words."""
+
+    code = "call_failed"
+
+    def __init__(self, target: str, remote_code: str, message: str, *, remote_retriable: bool = False, data: object = None) -> None:
+        self.target, self.remote_code, self.message, self.data = target, remote_code, message, data
+        self.remote_retriable = remote_retriable
+        super().__init__(f"{target} failed ({remote_code}): {message}")
+
+
+class CallCancelled(FabricError):
+    """The call was cancelled before it ended, by the caller or because the agent left."""
+
+    code = "cancelled"
+
+    def __init__(self, target: str, why: str) -> None:
+        self.target = target
+        super().__init__(f"call of {target} was cancelled: {why}")
+
+
+class Unreachable(FabricError):
+    """No NATS server answers."""
+
+    code = "unreachable"
+    retriable = True
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(f"no NATS server at {url}: {problem}; start one with `fabric up`, or set FABRIC_URL")
+
+
+class ServerTooOld(FabricError):
+    """The NATS server lacks what the fabric builds on."""
+
+    code = "server_too_old"
+
+    def __init__(self, found: str, needed: str) -> None:
+        super().__init__(f"nats-server {found} is too old: {needed} or newer is needed (message schedules, TTLs and republish)")
+
+
+class InternalError(FabricError):
+    """Our own fault. Please report it with its text."""
+
+    code = "internal"

@@ -1,0 +1,158 @@
+"""Every NATS subject of the fabric: builders, and the table of who may do what with which.
+
+Nowhere else is a subject spelled out. The table drives the minting of credentials and the test that tries each row on a real server.
+Names in a subject are encoded tokens (`fabric_codecs.names.encode_level`), channels canonical names.
+"""
+
+from dataclasses import dataclass
+
+from fabric_codecs.names import is_pattern, shard_of
+
+__all__ = ["GRANTS", "JOURNAL_BUCKETS", "SHARDS", "Grant", "grants_for"]
+
+SHARDS = 8  # fixed for a deployment's life: a channel's shard is a hash of its name
+JOURNAL_BUCKETS = 1024  # a conversation's records share one, so its tree is read without reading everybody's
+
+
+def shard(channel: str) -> int:
+    """The shard that keeps this canonical channel."""
+    return shard_of(channel, SHARDS)
+
+
+def durable(source: str, channel: str) -> str:
+    """Where a durable message is published; the shard's stream stores it."""
+    return f"fab.ch.{shard(channel)}.{source}.{channel}"
+
+
+def live(source: str, channel: str) -> str:
+    """Where a live message is published; no stream stores it."""
+    return f"fab.lv.{source}.{channel}"
+
+
+def channel_of(subject: str) -> str:
+    """The canonical channel of a subject that carries a channel message, stored (`fab.ch`), republished or live."""
+    return subject.split(".", 3 if subject.startswith("fab.lv.") else 4)[-1]
+
+
+def _filters(pattern: str, prefix: str) -> tuple[str, ...]:
+    # `>` includes the channel above it, as MQTT's `#` does; NATS's `>` does not.
+    if pattern == ">":
+        return (f"{prefix}.>",)
+    if pattern.endswith(".>"):
+        return (f"{prefix}.{pattern[:-2]}", f"{prefix}.{pattern}")
+    return (f"{prefix}.{pattern}",)
+
+
+def shards_of_pattern(pattern: str) -> tuple[int, ...]:
+    """The shards in which channels of this canonical name or pattern can be."""
+    return tuple(range(SHARDS)) if is_pattern(pattern) else (shard(pattern),)
+
+
+def stored_filters(pattern: str, shard_number: int) -> tuple[str, ...]:
+    """What selects the pattern's messages in one shard's stream."""
+    return _filters(pattern, f"fab.ch.{shard_number}.*")
+
+
+def durable_feeds(pattern: str) -> tuple[str, ...]:
+    """What to subscribe to for the republished messages of a canonical name or pattern."""
+    wanted = "*" if is_pattern(pattern) else str(shard(pattern))
+    return _filters(pattern, f"fab.cho.{wanted}.*")
+
+
+def live_feeds(pattern: str) -> tuple[str, ...]:
+    """What to subscribe to for the live messages of a canonical name or pattern."""
+    return _filters(pattern, "fab.lv.*")
+
+
+def call(agent: str, source: str) -> str:
+    """Where `source` calls `agent`."""
+    return f"fab.call.{agent}.{source}"
+
+
+def calls_to(agent: str) -> str:
+    """What an agent subscribes to for its calls."""
+    return f"fab.call.{agent}.*"
+
+
+def inbox_prefix(name: str) -> str:
+    """Replies to this name arrive below it."""
+    return f"_INBOX.{name}"
+
+
+def registration(agent: str) -> str:
+    """An agent's record."""
+    return f"fab.reg.{agent}"
+
+
+def lease(name: str, process: str) -> str:
+    """A process's lease."""
+    return f"fab.lease.{name}.{process}"
+
+
+def journal(name: str, bucket: int) -> str:
+    """A record of the journal."""
+    return f"fab.jr.{name}.{bucket}"
+
+
+REGISTRY_FEED = "fab.rego.>"
+REGISTRATIONS = "fab.reg.*"
+LEASES = "fab.lease.*.*"
+JOURNAL_ALL = "fab.jr.>"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One right of a credential. `subject` has `{n}` for each of the credential's names (`*` for every name of the tenant).
+
+    `right` is `publish` or `subscribe`. `channels` marks the rights that a credential restricted to some channels has
+    only for those (`{c}` stands for the channel); `history` those that only an unrestricted one has.
+    """
+
+    right: str
+    subject: str
+    what: str
+    channels: bool = False
+    history: bool = False
+
+
+GRANTS: tuple[Grant, ...] = (
+    Grant("publish", "fab.ch.*.{n}.{c}", "durable channel messages", channels=True),
+    Grant("publish", "fab.lv.{n}.{c}", "live channel messages", channels=True),
+    Grant("publish", "fab.call.*.{n}", "calls"),
+    Grant("publish", "fab.reg.{n}", "the agent's record"),
+    Grant("publish", "fab.lease.{n}.*", "the process's lease"),
+    Grant("publish", "fab.jr.{n}.*", "the journal"),
+    Grant("publish", "$JS.API.DIRECT.GET.>", "reading history and the registry", history=True),
+    Grant("subscribe", "fab.cho.*.*.{c}", "stored channel messages as they come", channels=True),
+    Grant("subscribe", "fab.lv.*.{c}", "live channel messages", channels=True),
+    Grant("subscribe", "fab.rego.>", "who joins and leaves"),
+    Grant("subscribe", "fab.call.{n}.*", "calls to the agent"),
+    Grant("subscribe", "_INBOX.{n}.>", "replies and acknowledgements"),
+)
+
+
+def grants_for(
+    right: str, names: tuple[str, ...], channels: tuple[str, ...] = (), *, history: bool = True
+) -> list[str]:
+    """The subjects a credential may use: `right` is `publish` or `subscribe`, `names` encoded tokens or `("*",)`.
+
+    `channels` are canonical names or patterns; none means all of them. A credential restricted to some channels, or made
+    with `history=False`, has no direct-get right: a pattern in a request's body is out of reach of subject permissions.
+    """
+    subjects = []
+    for grant in GRANTS:
+        if grant.right != right or (grant.history and (channels or not history)):
+            continue
+        for name in names if "{n}" in grant.subject else ("",):
+            for channel in (_reach(channels) if grant.channels else ("",)):
+                subjects.append(grant.subject.format(n=name, c=channel))
+    return list(dict.fromkeys(subjects))
+
+
+def _reach(channels: tuple[str, ...]) -> tuple[str, ...]:
+    if not channels:
+        return (">",)
+    reach: list[str] = []
+    for channel in channels:
+        reach.extend((channel[:-2], channel) if channel.endswith(".>") else (channel,))
+    return tuple(reach)

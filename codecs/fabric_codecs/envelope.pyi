@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any, Final
 
 ATTRIBUTES: Final[frozenset[str]]
@@ -7,16 +6,13 @@ class Envelope:
     """The canonical message: a CloudEvents 1.0 event with the fabric's attributes, and its data as raw bytes.
 
     Built from attributes (`Envelope(b"21.5", id="7", source="/nats/t1", type="io.agentfabric.event")`) or received
-    (`Envelope.from_nats`), in which case attributes are found in the header block only when somebody asks.
-    Immutable: `replace` makes a changed copy. Attribute values are str; an attribute that is absent is None.
-    Attribute names, types and meaning: `ATTRIBUTES` and the README's table. `id`, `source` and `type` are required.
+    (`from_nats`), in which case an attribute is looked for in the header block only when somebody asks.
+    Immutable: `replace` makes a changed copy. Values are str; an absent attribute is None; `id`, `source` and `type` are
+    required. `ATTRIBUTES` are the fabric's own; others with a legal CloudEvents name are kept as they are.
 
-    Raises CodecError for an unknown attribute name, control characters in a value, or an id over the limit.
+    Raises CodecError for an illegal attribute name, a control character in a value, an id of more than 64 characters.
+    Equality compares data and attributes, not where the envelope came from.
     """
-
-    data: bytes
-    stream: str | None  # the log it was read from, or None when it never was in one
-    sequence: int  # its position there (1-based), 0 when it never was in one
 
     def __init__(self, data: bytes = b"", /, **attributes: str | None) -> None: ...
     @staticmethod
@@ -27,15 +23,26 @@ class Envelope:
     def attributes(self) -> dict[str, str]: ...
     def json(self) -> Any: ...
     def nats_header(self) -> bytes: ...
-    def __iter__(self) -> Iterator[str]: ...
+    def with_native(self, entries: list[tuple[str, bytes | None]]) -> Envelope: ...
     @property
-    def address(self) -> bytes: ...  # the NATS subject it arrived on, b"" when it was built here
+    def data(self) -> bytes: ...
+    @property
+    def address(self) -> bytes:
+        """The NATS subject it arrived on; empty when it was built here."""
+    @property
+    def stream(self) -> str | None:
+        """The log that holds it, or None when no log does (as far as this copy knows)."""
+    @property
+    def sequence(self) -> int:
+        """Its position in that log, from 1; 0 when there is none."""
+    @property
+    def native(self) -> list[tuple[str, bytes | None]]: ...
     @property
     def id(self) -> str: ...
     @property
     def source(self) -> str: ...
     @property
-    def source_name(self) -> str: ...  # decoded last segment of `source`
+    def source_name(self) -> str: ...
     @property
     def type(self) -> str: ...
     @property
@@ -48,6 +55,3 @@ class Envelope:
     def correlationid(self) -> str | None: ...
     @property
     def causationid(self) -> str | None: ...
-    @property
-    def native(self) -> list[tuple[str, bytes | None]]: ...
-    def with_native(self, entries: list[tuple[str, bytes | None]]) -> Envelope: ...

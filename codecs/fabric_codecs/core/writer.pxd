@@ -82,7 +82,7 @@ cdef inline int put_u32(Writer* w, uint32_t value) except -1 nogil:
 
 cdef inline int put_u64(Writer* w, uint64_t value) except -1 nogil:
     put_u32(w, <uint32_t>(value >> 32))
-    return put_u32(w, <uint32_t>(value & 0xFFFFFFFF))
+    return put_u32(w, <uint32_t>value)
 
 
 cdef inline int put_decimal(Writer* w, uint64_t value) except -1 nogil:

@@ -1,0 +1,66 @@
+# Variable-length integers, as Protocol Buffers and Kafka write them: seven bits a byte, least significant first, the
+# top bit set on all but the last. Signed ones are zigzag-coded first, so that -1 (Kafka's null) takes one byte.
+# A number that does not end within its width marks the reader short: to a decoder both are bytes that make no number.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from fabric_codecs.core.reader cimport Reader, read_u8
+
+
+cdef inline uint64_t zigzag(int64_t value) noexcept nogil:
+    return (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+
+
+cdef inline int64_t unzigzag(uint64_t value) noexcept nogil:
+    return <int64_t>(value >> 1) ^ -<int64_t>(value & 1)
+
+
+cdef inline int uvarint_size(uint64_t value) noexcept nogil:
+    cdef int size = 1
+    while value > 0x7F:
+        value >>= 7
+        size += 1
+    return size
+
+
+cdef inline int varint_size(int64_t value) noexcept nogil:
+    return uvarint_size(zigzag(value))
+
+
+cdef inline unsigned char* poke_uvarint(unsigned char* at, uint64_t value) noexcept nogil:
+    """Write into memory that has room (at most ten bytes); returns the byte after it."""
+    while value > 0x7F:
+        at[0] = 0x80 | (value & 0x7F)
+        at += 1
+        value >>= 7
+    at[0] = <unsigned char>value
+    return at + 1
+
+
+cdef inline unsigned char* poke_varint(unsigned char* at, int64_t value) noexcept nogil:
+    return poke_uvarint(at, zigzag(value))
+
+
+cdef inline uint64_t read_uvarint(Reader* r, int width_bits) noexcept nogil:
+    cdef uint64_t value = 0, group
+    cdef int shift = 0
+    cdef uint8_t byte
+    while shift < width_bits:
+        byte = read_u8(r)
+        group = byte & 0x7F
+        if shift + 7 > width_bits and group >> (width_bits - shift):
+            break
+        value |= group << shift
+        if byte < 0x80:
+            return value
+        shift += 7
+    r.short_ = True
+    return 0
+
+
+cdef inline int32_t read_varint(Reader* r) noexcept nogil:
+    return <int32_t>unzigzag(read_uvarint(r, 32))
+
+
+cdef inline int64_t read_varlong(Reader* r) noexcept nogil:
+    return unzigzag(read_uvarint(r, 64))

@@ -1,0 +1,10 @@
+cdef class Envelope:
+    cdef readonly bytes data
+    cdef readonly bytes address
+    cdef dict _attributes
+    cdef bytes _block
+
+    cdef str _find(self, bytes lead)
+
+
+cdef Envelope envelope_from_nats(bytes subject, bytes header, bytes data)

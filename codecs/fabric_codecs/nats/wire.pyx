@@ -1,0 +1,437 @@
+"""NATS client protocol: bytes -> dispatched messages, messages -> bytes.
+
+    MSG  <subject> <sid> [reply] <size>\\r\\n<payload>\\r\\n
+    HMSG <subject> <sid> [reply] <header size> <total size>\\r\\n<headers><payload>\\r\\n
+    PUB  <subject> [reply] <size>\\r\\n...      HPUB <subject> [reply] <header size> <total size>\\r\\n...
+
+Sans-IO: `Parser.feed` calls the handler of each message's subscription and returns the control lines (INFO, PING, PONG,
++OK, -ERR) for somebody else; `Writer` collects whole commands until `take`. Source: docs.nats.io, "Client Protocol".
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
+from libc.string cimport memchr, memcpy
+
+from fabric_codecs.core cimport writer as out
+from fabric_codecs.core.headers cimport header_number, header_value, memmem
+
+from fabric_codecs.bounds import HEADER_BYTES_MAX, NATS_CONTROL_LINE_MAX, PAYLOAD_BYTES_MAX
+from fabric_codecs.errors import CodecError
+
+cdef enum:
+    LINE_MAX = 1 << 20  # INFO of a large cluster lists every server; nothing else comes near
+    TOKENS_MAX = 6
+    BODY_MAX = 64 << 20  # the server's own hard limit on max_payload
+
+cdef struct Token:
+    Py_ssize_t start
+    Py_ssize_t stop
+
+
+cdef object wrong(str what, Py_ssize_t offset):
+    return CodecError(what, protocol="nats", offset=offset, clause="Client Protocol")
+
+
+cdef Py_ssize_t number(const char* text, Token token) noexcept nogil:
+    # -1 for anything but one to ten decimal digits.
+    cdef Py_ssize_t value = 0, at
+    if token.stop <= token.start or token.stop - token.start > 10:
+        return -1
+    for at in range(token.start, token.stop):
+        if text[at] < 48 or text[at] > 57:
+            return -1
+        value = value * 10 + (text[at] - 48)
+    return value
+
+
+cdef class Parser:
+    """Takes what a socket gave, in any pieces, and calls `handlers[sid](subject, reply, header, payload)` for each message.
+
+    `header` is the whole header block or b"". A handler that raises is reported to `on_error(sid, exception)`; the
+    stream goes on. A message of an unknown sid (unsubscribed, in flight) is counted in `unclaimed`.
+    """
+
+    cdef readonly dict handlers
+    cdef readonly object on_error
+    cdef readonly Py_ssize_t messages
+    cdef readonly Py_ssize_t unclaimed
+    cdef list _pieces  # of a message that is not whole yet
+    cdef Py_ssize_t _held
+    cdef Py_ssize_t _wanted  # bytes without which the first message cannot be whole
+
+    def __init__(self, dict handlers, on_error):
+        self.handlers = handlers
+        self.on_error = on_error
+        self._pieces = []
+
+    def feed(self, bytes data):
+        """Dispatch every whole message of `data` and return the control lines among them, in order. Raises CodecError when the
+        stream is not the NATS protocol; it cannot be used any further then."""
+        cdef Py_ssize_t used
+        cdef list lines = []
+        if self._held:
+            self._pieces.append(data)
+            self._held += PyBytes_GET_SIZE(data)
+            if self._held < self._wanted:
+                return lines
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            self._held = 0
+        self._wanted = 0
+        used = self._consume(data, lines)
+        if used < PyBytes_GET_SIZE(data):
+            self._pieces.append(data[used:])
+            self._held = PyBytes_GET_SIZE(data) - used
+        return lines
+
+    cdef Py_ssize_t _consume(self, bytes data, list lines) except -1:
+        cdef const char* text = PyBytes_AS_STRING(data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), at = 0, stop, after
+        cdef const char* newline
+        while at < size:
+            newline = <const char*>memchr(text + at, 10, size - at)
+            if newline == NULL:
+                if size - at > LINE_MAX:
+                    raise wrong(f"a control line of more than {LINE_MAX} bytes", at)
+                break
+            stop = newline - text
+            if stop == at or text[stop - 1] != 13:
+                raise wrong("a control line that does not end in CR LF", stop)
+            if stop - at > 4 and (text[at] == 77 or (text[at] == 72 and text[at + 1] == 77)):  # MSG, HMSG
+                after = self._message(text, at, stop, size)
+                if after == 0:
+                    break
+                at = after
+            else:
+                lines.append(PyBytes_FromStringAndSize(text + at, stop + 1 - at))
+                at = stop + 1
+        return at
+
+    cdef Py_ssize_t _message(self, const char* text, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t size) except -1:
+        # Offset after the message, or 0 when it is not whole yet.
+        cdef Token tokens[TOKENS_MAX]
+        cdef int count = 0
+        cdef bint headed = text[start] == 72
+        cdef Py_ssize_t at = start, total, header = 0, sid, body = stop + 1
+        while at < stop - 1:
+            if text[at] == 32:
+                at += 1
+                continue
+            if count == TOKENS_MAX:
+                raise wrong("too many fields in MSG", at)
+            tokens[count].start = at
+            while at < stop - 1 and text[at] != 32:
+                at += 1
+            tokens[count].stop = at
+            count += 1
+        if count < 4 + headed or count > 5 + headed:
+            raise wrong("the wrong number of fields in MSG", start)
+        total = number(text, tokens[count - 1])
+        sid = number(text, tokens[2])
+        if headed:
+            header = number(text, tokens[count - 2])
+        if total < 0 or sid < 0 or header < 0 or header > total or total > BODY_MAX:
+            raise wrong("a size in MSG that is no size", start)
+        if size - body < total + 2:
+            self._wanted = body - start + total + 2
+            return 0
+        if text[body + total] != 13 or text[body + total + 1] != 10:
+            raise wrong("a payload that does not end where its size says", body + total)
+        self.messages += 1
+        handler = self.handlers.get(sid)
+        if handler is None:
+            self.unclaimed += 1
+            return body + total + 2
+        try:
+            handler(
+                PyBytes_FromStringAndSize(text + tokens[1].start, tokens[1].stop - tokens[1].start),
+                PyBytes_FromStringAndSize(text + tokens[3].start, tokens[3].stop - tokens[3].start) if count == 5 + headed else b"",
+                PyBytes_FromStringAndSize(text + body, header) if headed else b"",
+                PyBytes_FromStringAndSize(text + body + header, total - header),
+            )
+        except Exception as error:
+            self.on_error(sid, error)
+        return body + total + 2
+
+
+cdef class Template:
+    """The header lines that all messages of one publisher share, rendered once.
+
+    `lines` is a header block as `Envelope.nats_header` makes it. Each message adds its own id and time.
+    """
+
+    cdef bytes lines
+
+    def __init__(self, bytes block):
+        if not (block.startswith(b"NATS/1.0\r\n") and block.endswith(b"\r\n\r\n")):
+            raise wrong("a template is a whole header block", 0)
+        self.lines = block[10:len(block) - 2]
+
+
+cdef class Writer:
+    """Commands collected until `take`. Every method appends one whole command, or raises and appends nothing.
+
+    `payload_max` is the server's own limit: headers and payload together (nats-py checks only the payload, and the
+    server closes the connection for the rest).
+    """
+
+    cdef out.Writer _out
+    cdef public Py_ssize_t payload_max
+    cdef char _second[20]
+    cdef int64_t _second_of
+
+    def __cinit__(self):
+        out.writer_init(&self._out)
+
+    def __init__(self, Py_ssize_t payload_max=PAYLOAD_BYTES_MAX):
+        self.payload_max = payload_max
+        self._second_of = -1
+
+    def __dealloc__(self):
+        out.writer_free(&self._out)
+
+    def __len__(self):
+        return self._out.size
+
+    def take(self):
+        """All commands so far; the writer is empty afterwards."""
+        cdef bytes taken = out.writer_bytes(&self._out) if self._out.size else b""
+        if self._out.capacity > 1 << 22:  # one burst does not cost its memory for ever
+            out.writer_free(&self._out)
+        self._out.size = 0
+        return taken
+
+    def command(self, bytes line):
+        """A control line (`SUB`, `UNSUB`, `PING`), without its CR LF."""
+        self._line(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+
+    cdef int _line(self, const char* line, Py_ssize_t size) except -1:
+        out.reserve(&self._out, size + 2)
+        out.put(&self._out, line, size)
+        return out.put(&self._out, b"\r\n", 2)
+
+    cdef int _check(self, bytes subject, bytes reply, Py_ssize_t body) except -1:
+        cdef Py_ssize_t line = PyBytes_GET_SIZE(subject) + PyBytes_GET_SIZE(reply) + 32
+        if line > NATS_CONTROL_LINE_MAX:
+            raise wrong(f"subject and reply make a control line of {line} bytes, allowed are {NATS_CONTROL_LINE_MAX}", 0)
+        if body > self.payload_max:
+            raise wrong(f"headers and payload are {body} bytes, the server allows {self.payload_max}", 0)
+        return 0
+
+    cdef int _start(self, bytes subject, bytes reply, long long ticket, Py_ssize_t header, Py_ssize_t total) except -1:
+        out.reserve(&self._out, total + PyBytes_GET_SIZE(subject) + PyBytes_GET_SIZE(reply) + 80)
+        if header:
+            out.put(&self._out, b"HPUB ", 5)
+        else:
+            out.put(&self._out, b"PUB ", 4)
+        out.put(&self._out, PyBytes_AS_STRING(subject), PyBytes_GET_SIZE(subject))
+        out.put_u8(&self._out, 32)
+        if PyBytes_GET_SIZE(reply):
+            out.put(&self._out, PyBytes_AS_STRING(reply), PyBytes_GET_SIZE(reply))
+            if ticket >= 0:
+                out.put_decimal(&self._out, ticket)
+            out.put_u8(&self._out, 32)
+        if header:
+            out.put_decimal(&self._out, header)
+            out.put_u8(&self._out, 32)
+        out.put_decimal(&self._out, total)
+        return out.put(&self._out, b"\r\n", 2)
+
+    def publish(self, bytes subject, bytes reply, bytes header, bytes payload, long long ticket=-1):
+        """PUB or HPUB. `header` is a whole block or b"", `reply` a subject or b""; a `ticket` >= 0 is appended to the reply in decimal."""
+        cdef Py_ssize_t head = PyBytes_GET_SIZE(header), body = head + PyBytes_GET_SIZE(payload)
+        self._check(subject, reply, body)
+        self._start(subject, reply, ticket, head, body)
+        out.put(&self._out, PyBytes_AS_STRING(header), head)
+        out.put(&self._out, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        out.put(&self._out, b"\r\n", 2)
+
+    def publish_event(
+        self, bytes subject, bytes reply, long long ticket, Template template, bytes first, bytes id_prefix, long long count,
+        int64_t time_us, bytes payload
+    ):
+        """HPUB of one event: `first` (a whole header line or b""), the template's lines, `ce-id: <id_prefix><count>` and
+        `ce-time` in UTC with microseconds. The reply is `reply` with the ticket appended, or none."""
+        cdef Py_ssize_t shared = PyBytes_GET_SIZE(template.lines), lead = PyBytes_GET_SIZE(first)
+        cdef Py_ssize_t prefix = PyBytes_GET_SIZE(id_prefix), digits = 1, header, body
+        cdef long long rest = count // 10
+        while rest:
+            digits += 1
+            rest //= 10
+        header = 10 + lead + shared + 7 + prefix + digits + 2 + 9 + 27 + 2 + 2
+        body = header + PyBytes_GET_SIZE(payload)
+        self._check(subject, reply, body)
+        self._start(subject, reply, ticket, header, body)
+        out.put(&self._out, b"NATS/1.0\r\n", 10)
+        out.put(&self._out, PyBytes_AS_STRING(first), lead)
+        out.put(&self._out, PyBytes_AS_STRING(template.lines), shared)
+        out.put(&self._out, b"ce-id: ", 7)
+        out.put(&self._out, PyBytes_AS_STRING(id_prefix), prefix)
+        out.put_decimal(&self._out, count)
+        out.put(&self._out, b"\r\nce-time: ", 11)
+        self._time(time_us)
+        out.put(&self._out, b"\r\n\r\n", 4)
+        out.put(&self._out, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        out.put(&self._out, b"\r\n", 2)
+
+    cdef int _time(self, int64_t time_us) except -1:
+        # 2026-11-21T03:56:33.459455Z; the part up to the second is kept, a publisher asks for the same one again and again.
+        cdef int64_t second = time_us // 1000000
+        cdef int fraction = <int>(time_us - second * 1000000)
+        cdef char tail[8]
+        cdef int at
+        if second != self._second_of:
+            render_second(self._second, second)
+            self._second_of = second
+        tail[0] = 46
+        for at in range(6, 0, -1):
+            tail[at] = 48 + fraction % 10
+            fraction //= 10
+        tail[7] = 90
+        out.put(&self._out, self._second, 19)
+        return out.put(&self._out, tail, 8)
+
+
+cdef void render_second(char* target, int64_t second) noexcept nogil:
+    # Civil date from days since 1970-01-01, proleptic Gregorian (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    cdef int64_t days = second // 86400
+    cdef int clock = <int>(second - days * 86400)
+    cdef int64_t shifted = days + 719468
+    cdef int64_t era = shifted // 146097
+    cdef int day_of_era = <int>(shifted - era * 146097)
+    cdef int year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    cdef int day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    cdef int month_shifted = (5 * day_of_year + 2) // 153
+    cdef int day = day_of_year - (153 * month_shifted + 2) // 5 + 1
+    cdef int month = month_shifted + 3 if month_shifted < 10 else month_shifted - 9
+    cdef int year = <int>(year_of_era + era * 400) + (1 if month <= 2 else 0)
+    two(target, year // 100)
+    two(target + 2, year % 100)
+    target[4] = 45
+    two(target + 5, month)
+    target[7] = 45
+    two(target + 8, day)
+    target[10] = 84
+    two(target + 11, clock // 3600)
+    target[13] = 58
+    two(target + 14, clock // 60 % 60)
+    target[16] = 58
+    two(target + 17, clock % 60)
+
+
+cdef inline void two(char* target, int value) noexcept nogil:
+    target[0] = 48 + value // 10
+    target[1] = 48 + value % 10
+
+
+def timestamp(int64_t time_us):
+    """Microseconds since 1970 -> RFC 3339 in UTC with six decimals, as `ce-time` carries it."""
+    cdef char rendered[20]
+    cdef int64_t second = time_us // 1000000
+    render_second(rendered, second)
+    return f"{rendered[:19].decode('ascii')}.{time_us - second * 1000000:06d}Z"
+
+
+def status_of(bytes header):
+    """The status in the first line of a header block (`NATS/1.0 503`), or 0 when there is none."""
+    cdef const char* text = PyBytes_AS_STRING(header)
+    cdef Token token
+    if PyBytes_GET_SIZE(header) < 14 or text[8] != 32:
+        return 0
+    token.start = 9
+    token.stop = 12
+    return max(number(text, token), 0)
+
+
+def positions(bytes header):
+    """(sequence, previous sequence on the same subject) of a republished or directly read message; -1 where a line is absent."""
+    cdef const char* text = PyBytes_AS_STRING(header)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(header)
+    return (
+        header_number(text, size, b"\r\nNats-Sequence: ", 17),
+        header_number(text, size, b"\r\nNats-Last-Sequence: ", 22),
+    )
+
+
+def number_in(bytes header, bytes name):
+    """The unsigned decimal in the named header line, or -1 when the line is absent or is none."""
+    cdef bytes lead = b"\r\n" + name + b": "
+    return header_number(PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead))
+
+
+def value_in(bytes header, bytes name):
+    """The named header line's value as it stands, or b"" when the line is absent."""
+    cdef bytes lead = b"\r\n" + name + b": "
+    cdef Py_ssize_t size = 0
+    cdef const char* value = header_value(
+        PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead), &size
+    )
+    return b"" if value == NULL else PyBytes_FromStringAndSize(value, size)
+
+
+def ticket_of(bytes subject):
+    """The number after the last dot of a reply subject, or -1."""
+    cdef const char* text = PyBytes_AS_STRING(subject)
+    cdef Token token
+    token.stop = PyBytes_GET_SIZE(subject)
+    token.start = token.stop
+    while token.start > 0 and text[token.start - 1] != 46:
+        token.start -= 1
+    return number(text, token)
+
+
+def stored_at(bytes ack):
+    """The sequence in a JetStream acknowledgement; its negative when the server calls it a duplicate; 0 for anything else
+    (an error, which the caller reads as JSON)."""
+    cdef const char* text = PyBytes_AS_STRING(ack)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(ack), at
+    cdef const char* found
+    cdef long long sequence = 0
+    if memmem(text, size, b'"error"', 7) != NULL:
+        return 0
+    found = <const char*>memmem(text, size, b'"seq":', 6)
+    if found == NULL:
+        return 0
+    at = found - text + 6
+    while at < size and 48 <= text[at] <= 57 and sequence < 1 << 58:
+        sequence = sequence * 10 + (text[at] - 48)
+        at += 1
+    if memmem(text, size, b'"duplicate":', 12) != NULL and memmem(text, size, b"true", 4) != NULL:
+        return -sequence
+    return sequence
+
+
+def source_agrees(bytes subject, bytes header):
+    """Whether the last segment of `ce-source` is the source token of the subject (`fab.cho.<shard>.<source>...`, `fab.lv.<source>...`):
+    the server vouches for the token, the header is only what the sender says."""
+    cdef const char* text = PyBytes_AS_STRING(subject)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(subject), start = 0, stop, length = 0, at
+    cdef int dots = 2 if size > 6 and text[4] == 108 and text[5] == 118 and text[6] == 46 else 3
+    cdef const char* value = header_value(PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), b"\r\nce-source: ", 13, &length)
+    if value == NULL:
+        return False
+    while dots and start < size:
+        if text[start] == 46:
+            dots -= 1
+        start += 1
+    stop = start
+    while stop < size and text[stop] != 46:
+        stop += 1
+    return same_name(value, length, text + start, stop - start)
+
+
+cdef bint same_name(const char* value, Py_ssize_t length, const char* token, Py_ssize_t size) noexcept nogil:
+    # The header's value is percent-encoded once more than the token: every % of the token stands there as %25.
+    cdef Py_ssize_t at = length, back = size
+    while back > 0:
+        back -= 1
+        at -= 1
+        if at < 0:
+            return False
+        if token[back] == 37:
+            if at < 2 or value[at] != 53 or value[at - 1] != 50 or value[at - 2] != 37:
+                return False
+            at -= 2
+        elif value[at] != token[back]:
+            return False
+    return size > 0 and at > 0 and value[at - 1] == 47

@@ -22,6 +22,7 @@ __all__ = [
     "PermissionDenied",
     "PortInUse",
     "Refused",
+    "ServerFailed",
     "ServerTooOld",
     "Unauthenticated",
     "Unreachable",
@@ -231,6 +232,16 @@ class ServerTooOld(FabricError):
 
     def __init__(self, found: str, needed: str) -> None:
         super().__init__(f"nats-server {found} is too old: {needed} or newer is needed (message schedules, TTLs and republish)")
+
+
+class ServerFailed(FabricError):
+    """The embedded nats-server did not start."""
+
+    code = "server_failed"
+
+    def __init__(self, problem: str, log_file: str) -> None:
+        self.log_file = log_file
+        super().__init__(f"nats-server did not start: {problem}; its log is {log_file}")
 
 
 class InternalError(FabricError):

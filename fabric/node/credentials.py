@@ -1,0 +1,149 @@
+"""Who may do what on the embedded server: the keys that sign, and the credentials made with them.
+
+In: a folder for the keys, and the table of rights in `fabric.subjects`. Out: the trust for the server's configuration,
+and the text of credentials files. A tenant is one account; its signing key makes users, so the operator's stays unused.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nkeys
+
+from fabric.errors import ConfigInvalid
+from fabric.subjects import grants_for
+from fabric_codecs.names import encode_level, pattern_name
+
+__all__ = ["EVERY_NAME", "Keyring"]
+
+EVERY_NAME = "*"  # in place of names: nodes, the unrestricted local default, benchmarks
+
+# How long an agent may answer a call: the longest deadline. Within it, any number of replies (progress, then a result).
+_REPLY_TTL_NS = 3600 * 1_000_000_000
+_TRAFFIC = ("subs", "data", "payload", "imports", "exports", "conn", "leaf")
+_STORAGE = ("mem_storage", "disk_storage", "streams", "consumer")  # the server wants none for its own account
+_KEYS = {
+    "operator": nkeys.PREFIX_BYTE_OPERATOR,  # trusted by the server; signs the accounts
+    "system": nkeys.PREFIX_BYTE_ACCOUNT,  # the server's own account, kept apart from the tenant
+    "account": nkeys.PREFIX_BYTE_ACCOUNT,  # the tenant
+    "signing": nkeys.PREFIX_BYTE_ACCOUNT,  # signs the tenant's users; can be replaced without a new tenant
+}
+
+
+class Keyring:
+    """The signing keys of one deployment. `Keyring.open(folder)` makes them at the first call and reads them later."""
+
+    def __init__(self, seeds: Mapping[str, str]) -> None:
+        self._keys = {role: nkeys.from_seed(seeds[role].encode()) for role in _KEYS}
+
+    @classmethod
+    def open(cls, folder: Path) -> "Keyring":
+        """The keys in `folder/keys.json`, readable by their owner only. Raises ConfigInvalid when it is damaged."""
+        file = folder / "keys.json"
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            seeds = {role: nkeys.encode_seed(secrets.token_bytes(32), prefix).decode() for role, prefix in _KEYS.items()}
+            write_private(file, json.dumps(seeds, indent=1))
+        try:
+            return cls(json.loads(file.read_text()))
+        except (ValueError, KeyError, nkeys.NkeysError) as error:
+            raise ConfigInvalid(
+                str(file), "the signing keys cannot be read; delete the file to make new ones (credentials made before end)"
+            ) from error
+
+    def server_trust(self) -> str:
+        """What makes a nats-server trust these keys, as configuration: operator mode, and a resolver in memory."""
+        operator, system, account = (self._public(role) for role in ("operator", "system", "account"))
+        operator_jwt = self._sign("operator", operator, "fabric", {"type": "operator", "system_account": system})
+        system_jwt = self._sign("operator", system, "system", {"type": "account", "limits": _unlimited(*_TRAFFIC)})
+        tenant = {
+            "type": "account",
+            "limits": _unlimited(*_TRAFFIC, *_STORAGE),
+            "signing_keys": [self._public("signing")],
+        }
+        account_jwt = self._sign("operator", account, "default", tenant)
+        return (
+            f"operator: {operator_jwt}\nsystem_account: {system}\nresolver: MEMORY\n"
+            f"resolver_preload: {{\n  {account}: {account_jwt}\n  {system}: {system_jwt}\n}}"
+        )
+
+    def mint(
+        self,
+        names: str | Iterable[str],
+        *,
+        channels: Iterable[str] = (),
+        history: bool = True,
+        expires_s: float | None = None,
+    ) -> str:
+        """A credentials file's text for one name, several, or EVERY_NAME; the first one is shown in the server's logs.
+
+        `channels` restricts it to channels or patterns: it then has no right to read history, as `history=False` says for
+        all channels. `expires_s` None means never. Raises CodecError for a name that cannot be one.
+        """
+        listed = (names,) if isinstance(names, str) else tuple(names)
+        tokens = (EVERY_NAME,) if EVERY_NAME in listed else tuple(encode_level(name) for name in listed)
+        reach = tuple(pattern_name(channel) for channel in channels)
+        rights = {
+            "pub": {"allow": grants_for("publish", tokens, reach, history=history)},
+            "sub": {"allow": grants_for("subscribe", tokens, reach, history=history)},
+            "resp": {"max": -1, "ttl": _REPLY_TTL_NS},  # nobody may publish to an inbox by its name
+        }
+        return self._user(listed[0], rights, expires_s)
+
+    def mint_node(self) -> str:
+        """A credentials file's text with every right in the tenant: a node makes the streams and speaks for its peers."""
+        return self._user("node", {"pub": {}, "sub": {}}, None)
+
+    def _user(self, name: str, rights: Mapping[str, Any], expires_s: float | None) -> str:
+        seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
+        public = nkeys.from_seed(seed).public_key.decode()
+        claims = {"type": "user", "issuer_account": self._public("account"), "subs": -1, "data": -1, "payload": -1}
+        token = self._sign("signing", public, name, {**claims, **rights}, expires_s)
+        return (
+            f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN USER NKEY SEED-----\n{seed.decode()}\n------END USER NKEY SEED------\n"
+        )
+
+    def _public(self, role: str) -> str:
+        return str(self._keys[role].public_key.decode())
+
+    def _sign(
+        self, issuer: str, subject: str, name: str, nats: Mapping[str, Any], expires_s: float | None = None
+    ) -> str:
+        """A NATS JWT (version 2): the claims, an id that is their hash, and an Ed25519 signature of the issuer."""
+        now = int(time.time())
+        claims: dict[str, Any] = {"iat": now, "iss": self._public(issuer), "sub": subject, "name": name}
+        if expires_s is not None:
+            claims["exp"] = now + max(1, round(expires_s))
+        claims["nats"] = {**nats, "version": 2}
+        digest = hashlib.sha512(json.dumps(claims).encode()).digest()[:32]
+        claims["jti"] = base64.b32encode(digest).decode().rstrip("=")
+        signed = f"{_segment({'typ': 'JWT', 'alg': 'ed25519-nkey'})}.{_segment(claims)}"
+        return f"{signed}.{_base64url(self._keys[issuer].sign(signed.encode()))}"
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as output:
+        output.write(text)
+    draft.replace(file)
+
+
+def _unlimited(*limits: str) -> dict[str, Any]:
+    return {"wildcards": True, **dict.fromkeys(limits, -1)}
+
+
+def _segment(value: Mapping[str, Any]) -> str:
+    return _base64url(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

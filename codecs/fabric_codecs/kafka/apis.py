@@ -1,0 +1,59 @@
+"""Which requests are served, in which versions, and the error codes that answers use: one table each.
+
+Above: `requests`, `responses`, and the edge. Source: the schemas of Apache Kafka 4.4; the versions are the classic (not
+flexible) ones that stock clients agreed on with a server that offers nothing newer.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+__all__ = ["FLEXIBLE_FROM", "SERVED", "Api", "ErrorCode", "is_served"]
+
+
+class Api(IntEnum):
+    """Request keys."""
+
+    FETCH = 1
+    LIST_OFFSETS = 2
+    METADATA = 3
+    SASL_HANDSHAKE = 17
+    API_VERSIONS = 18
+    SASL_AUTHENTICATE = 36
+
+
+# First and last version. The upper ends are what aiokafka and kafkajs stop at; the lower ends are Kafka 4's own (KIP-896).
+SERVED: Final[Mapping[Api, tuple[int, int]]] = {
+    Api.FETCH: (4, 11),
+    Api.LIST_OFFSETS: (1, 3),
+    Api.METADATA: (0, 5),
+    Api.SASL_HANDSHAKE: (0, 1),
+    Api.API_VERSIONS: (0, 3),
+    Api.SASL_AUTHENTICATE: (0, 1),
+}
+
+# From these versions on, a request's header ends with tagged fields. Of what is served only ApiVersions 3 is flexible.
+FLEXIBLE_FROM: Final[Mapping[int, int]] = {Api.API_VERSIONS: 3}
+
+
+def is_served(api_key: int, api_version: int) -> bool:
+    """Whether `requests.read_body` knows this request."""
+    lowest, highest = SERVED[Api(api_key)] if api_key in SERVED else (0, -1)
+    return lowest <= api_version <= highest
+
+
+class ErrorCode(IntEnum):
+    """Kafka's error codes, as far as they are answered here."""
+
+    UNKNOWN_SERVER_ERROR = -1
+    NONE = 0
+    OFFSET_OUT_OF_RANGE = 1
+    UNKNOWN_TOPIC_OR_PARTITION = 3
+    NOT_LEADER_OR_FOLLOWER = 6
+    INVALID_TOPIC_EXCEPTION = 17
+    UNSUPPORTED_SASL_MECHANISM = 33
+    ILLEGAL_SASL_STATE = 34
+    UNSUPPORTED_VERSION = 35
+    KAFKA_STORAGE_ERROR = 56
+    SASL_AUTHENTICATION_FAILED = 58
+    FETCH_SESSION_ID_NOT_FOUND = 70

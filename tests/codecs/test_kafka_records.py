@@ -1,0 +1,254 @@
+"""Record batches: against aiokafka's own implementation in both directions, round trips, and malformed tables."""
+
+import struct
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fabric_codecs.bounds import KAFKA_HEADERS_MAX
+from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka.records import BatchBuilder, Record, checksum, decode_batch
+
+NULLABLE = st.none() | st.binary(max_size=200)
+HEADERS = st.lists(
+    st.tuples(st.text(st.characters(exclude_categories=("Cs",)), max_size=20), NULLABLE), max_size=5
+)
+FIELDS = st.tuples(st.integers(0, 2**40), NULLABLE, NULLABLE, HEADERS)
+BATCHES = st.tuples(st.integers(0, 2**60), st.lists(FIELDS, min_size=1, max_size=8))
+
+TRICKY = [
+    Record(7, 1_700_000_000_000, None, None, []),
+    Record(8, 1_700_000_000_001, b"", b"", [("", b""), ("", None)]),
+    Record(9, 1_699_999_999_999, b"k" * 63, b"v" * 64, [("a", b"1"), ("b", None), ("a", b"2"), ("a", b"1")]),
+    Record(10, 1_700_000_000_000, b"k" * 8191, b"v" * 8192, [("ünïcode", bytes(range(256)))]),
+    Record(2**31 + 6, 1_800_000_000_000, b"\0", b"\xff", []),
+]
+
+
+def encode(records, base_offset=None):
+    batch = BatchBuilder(records[0].offset if base_offset is None else base_offset)
+    for record in records:
+        batch.add(record)
+    assert batch.size_bytes == len(batch.build())
+    return batch.build()
+
+
+def records_of(base_offset, fields):
+    return [Record(base_offset + at, *values) for at, values in enumerate(fields)]
+
+
+def aiokafka_reads(data):
+    batch = DefaultRecordBatch(bytearray(data))
+    assert batch.validate_crc()
+    return [Record(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in batch]
+
+
+def aiokafka_writes(records):
+    batch = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1 << 24,
+    )
+    for at, record in enumerate(records):
+        batch.append(at, record.timestamp_ms, record.key, record.value, record.headers)
+    return bytes(batch.build())
+
+
+def resealed(data):
+    """The batch with its length and checksum made right again, so that what lies behind them is looked at."""
+    data = bytearray(data)
+    struct.pack_into(">i", data, 8, len(data) - 12)
+    struct.pack_into(">I", data, 17, checksum(bytes(data[21:])))
+    return bytes(data)
+
+
+def patched(data, at, form, *values):
+    data = bytearray(data)
+    struct.pack_into(form, data, at, *values)
+    return bytes(data)
+
+
+def with_body(body, count=1):
+    """A batch whose records are these bytes."""
+    empty = BatchBuilder(0).build()
+    return resealed(patched(empty, 57, ">i", count) + body)
+
+
+def test_aiokafka_reads_what_we_write():
+    assert aiokafka_reads(encode(TRICKY)) == TRICKY
+
+
+def test_we_read_what_aiokafka_writes():
+    records = [Record(at, r.timestamp_ms, r.key, r.value, r.headers) for at, r in enumerate(TRICKY)]
+    assert decode_batch(aiokafka_writes(records)).records == records
+
+
+@settings(max_examples=150, deadline=None)
+@given(BATCHES)
+def test_any_batch_comes_back_and_equals_aiokafkas_bytes(batch):
+    base_offset, fields = batch
+    records = records_of(base_offset, fields)
+    data = encode(records)
+    decoded = decode_batch(data)
+    assert decoded.records == records
+    assert decoded.end == len(data)
+    assert aiokafka_reads(data) == records
+    # Base offset and leader epoch (0 here, -1 there) stand outside the checksum; everything from the magic on is equal.
+    assert aiokafka_writes(records)[16:] == data[16:]
+
+
+def test_batches_that_follow_each_other_are_read_one_after_the_other():
+    first, second = encode([Record(0, 1, b"a", b"b", [])]), encode([Record(1, 2, None, b"c", [])])
+    stream = first + second
+    batch = decode_batch(stream)
+    assert batch.end == len(first)
+    assert decode_batch(stream, batch.end).records == [Record(1, 2, None, b"c", [])]
+
+
+def test_offsets_may_leave_holes_and_the_base_may_lie_before_the_first():
+    records = [Record(10, 1, None, b"", []), Record(15, 1, None, b"", [])]
+    batch = decode_batch(encode(records, base_offset=4))
+    assert batch.records == records
+    assert (batch.base_offset, batch.last_offset_delta) == (4, 11)
+
+
+def test_a_batch_without_records_is_legal():
+    batch = decode_batch(BatchBuilder(5).build())
+    assert (batch.base_offset, batch.records) == (5, [])
+
+
+def test_log_append_time_overrides_the_records_own():
+    data = resealed(patched(encode(TRICKY[:2]), 21, ">h", 0x08))
+    batch = decode_batch(data)
+    assert {record.timestamp_ms for record in batch.records} == {batch.max_timestamp_ms}
+
+
+def test_attributes_tell_transactional_and_control_batches():
+    plain = decode_batch(encode(TRICKY[:1]))
+    assert not plain.is_transactional
+    assert not plain.is_control
+    marked = decode_batch(resealed(patched(encode(TRICKY[:1]), 21, ">h", 0x30)))
+    assert marked.is_transactional
+    assert marked.is_control
+
+
+def test_producer_fields_are_read():
+    data = resealed(patched(encode(TRICKY[:1]), 43, ">qhi", 77, 3, 12))
+    batch = decode_batch(data)
+    assert (batch.producer_id, batch.producer_epoch, batch.base_sequence) == (77, 3, 12)
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_checksum_fits_the_published_vectors_at_every_length(portable):
+    # RFC 3720, B.4, and one sum that both ways must share at every alignment of the eight-byte step.
+    assert checksum(b"\0" * 32, portable) == 0x8A9136AA
+    assert checksum(b"\xff" * 32, portable) == 0x62A8AB43
+    assert checksum(bytes(range(32)), portable) == 0x46DD794E
+    assert checksum(b"123456789", portable) == 0xE3069283
+    assert all(checksum(bytes(range(n)), portable) == checksum(bytes(range(n))) for n in range(70))
+
+
+@pytest.mark.parametrize("size", range(len(encode(TRICKY[:3]))))
+def test_a_batch_cut_anywhere_is_refused(size):
+    with pytest.raises(CodecError) as caught:
+        decode_batch(encode(TRICKY[:3])[:size])
+    assert caught.value.reason == 2
+
+
+@pytest.mark.parametrize("at", range(17, len(encode(TRICKY[:3])), 7))
+def test_a_changed_bit_behind_the_checksum_is_noticed(at):
+    data = bytearray(encode(TRICKY[:3]))
+    data[at] ^= 0x10
+    with pytest.raises(CodecError, match="checksum") as caught:
+        decode_batch(bytes(data))
+    assert caught.value.reason == 2
+
+
+@pytest.mark.parametrize(
+    ("bits", "name"), [(1, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd"), (7, "codec 7")]
+)
+def test_a_compressed_batch_is_refused_by_its_codecs_name(bits, name):
+    with pytest.raises(CodecError, match=f"compressed with {name}") as caught:
+        decode_batch(resealed(patched(encode(TRICKY[:1]), 21, ">h", bits)))
+    assert caught.value.reason == 76
+
+
+WELL = (
+    b"\x0e\0\0\0\x01\x01\0"  # length 7, null key, null value, no headers: without its length 0x0e = zigzag(7)
+)
+GOOD = b"\x0c\0\0\0\x01\x01\0"  # the same with its true length, 6
+
+MALFORMED = {
+    "negative batch length": patched(encode(TRICKY[:1]), 8, ">i", -1),
+    "batch length inside the header": patched(encode(TRICKY[:1]), 8, ">i", 48),
+    "magic 0": patched(encode(TRICKY[:1]), 16, ">b", 0),
+    "magic 1": patched(encode(TRICKY[:1]), 16, ">b", 1),
+    "negative record count": with_body(b"", -1),
+    "more records than any batch has": with_body(b"", 2**31 - 1),
+    "more records than bytes": with_body(GOOD, 2),
+    "fewer records than bytes": with_body(GOOD * 2, 1),
+    "record length too long": with_body(WELL),
+    "negative record length": with_body(b"\x01" + GOOD[1:]),
+    "record length without end": with_body(b"\xff" * 12),
+    "record length over 32 bits": with_body(b"\xff\xff\xff\xff\x7f"),
+    "record shorter than its fields": with_body(b"\x0a" + GOOD[1:]),
+    "record longer than its fields": with_body(b"\x0e" + GOOD[1:] + b"\0"),
+    "key length under null": with_body(b"\x0c\0\0\0\x03\x01\0"),
+    "key over the record": with_body(b"\x0c\0\0\0\x7e\x01\0"),
+    "value over the record": with_body(b"\x0c\0\0\0\x01\x7e\0"),
+    "negative header count": with_body(b"\x0c\0\0\0\x01\x01\x01"),
+    "too many headers": with_body(b"\x0e\0\0\0\x01\x01\xff\x7f"),
+    "header cut short": with_body(b"\x0e\0\0\0\x01\x01\x02\x02"),
+    "null header name": with_body(b"\x10\0\0\0\x01\x01\x02\x01\x01"),
+    "header name that is not UTF-8": with_body(b"\x12\0\0\0\x01\x01\x02\x02\xff\x01"),
+    "offset delta over the last": with_body(b"\x0c\0\0\x02\x01\x01\0"),
+    "negative offset delta": with_body(b"\x0c\0\0\x01\x01\x01\0"),
+}
+
+
+def test_the_malformed_table_differs_from_a_good_batch_only_where_it_says():
+    assert decode_batch(with_body(GOOD)).records == [Record(0, -1, None, None, [])]
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_batch_is_refused_with_kafkas_error_code(case):
+    with pytest.raises(CodecError) as caught:
+        decode_batch(MALFORMED[case])
+    assert caught.value.protocol == "kafka"
+    assert caught.value.reason in (2, 43, 87)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damage_anywhere_never_escapes_as_anything_but_a_codec_error(data):
+    damaged = bytearray(encode(TRICKY[:3]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(21, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        decode_batch(resealed(bytes(damaged)))
+    except CodecError as error:
+        assert error.reason in (2, 43, 76, 87)
+
+
+def test_the_builder_refuses_what_cannot_stand_in_a_batch_and_keeps_what_it_had():
+    batch = BatchBuilder(5)
+    batch.add(Record(5, 1, None, b"kept", []))
+    kept = batch.build()
+    too_many = [("h", b"")] * (KAFKA_HEADERS_MAX + 1)
+    for refused in (
+        Record(5, 1, None, b"", []),
+        Record(4, 1, None, b"", []),
+        Record(5 + 2**31, 1, None, b"", []),
+    ):
+        with pytest.raises(CodecError, match="does not follow"):
+            batch.add(refused)
+    with pytest.raises(CodecError, match="headers"):
+        batch.add(Record(6, 1, None, b"", too_many))
+    assert batch.build() == kept
+    assert batch.count == 1

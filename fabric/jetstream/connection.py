@@ -1,0 +1,372 @@
+"""One connection to NATS that comes back by itself.
+
+nats-py connects, authenticates and answers PINGs; everything else on the wire is ours. A connection that broke, for
+whatever reason, is replaced by a new one with the same subscriptions: one way to recover instead of nats-py's two
+(`docs/decisions/0002-one-way-to-recover.md`). Above: publish, read, server. Below: nats-py and the NATS codec.
+
+    down --connected--> up --closed, dead read loop, silent server--> down ... close() --> closed
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nats.errors
+from nats.aio.client import Client
+
+from fabric.clock import monotonic
+from fabric.errors import FabricError, PermissionDenied, Refused, ServerTooOld, Unauthenticated, Unreachable
+from fabric.jetstream import private
+from fabric_codecs.nats.wire import Parser, Writer, status_of, ticket_of
+
+__all__ = ["Connection", "NoResponders", "Reply", "Subscription"]
+
+log = logging.getLogger("fabric.connection")
+
+Handler = Callable[[bytes, bytes, bytes, bytes], object]
+
+SERVER_OLDEST = (2, 12)  # message TTLs and markers (2.11), strict API errors and atomic batches (2.12)
+FLUSH_BYTES = 64 << 10  # a burst is written in pieces of this size even when the caller never yields
+BUFFERED_BYTES_MAX = 1 << 20  # what may wait in the socket's buffer before publishers wait
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.05, 5.0
+PROBE_EVERY_S = 2.0  # a silent server is noticed within PROBE_EVERY_S + PROBE_TIMEOUT_S
+PROBE_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
+
+
+class NoResponders(FabricError):
+    """Nobody is subscribed to the subject of a request; the server says so at once."""
+
+    code = "no_responders"
+    retriable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a request."""
+
+    header: bytes
+    data: bytes
+
+
+@dataclass(slots=True)
+class Subscription:
+    """A subscription that survives reconnects; `handler(subject, reply, header, payload)` is called in the read loop and must not wait."""
+
+    sid: int
+    subject: str
+    handler: Handler
+
+
+class Connection:
+    """`await open()` first. Not thread-safe. Callbacks: `on_up` and `on_down` after each change, `on_denied(verb, subject)`
+    when the server refuses a publish or subscribe (verb `publish` or `subscribe`) for lack of permission."""
+
+    def __init__(
+        self,
+        servers: list[str],
+        *,
+        name: str,
+        inbox: str,
+        credentials: Path | str | None = None,
+        password: str | None = None,
+    ) -> None:
+        self.servers = servers
+        self.name = name
+        self.writer = Writer()
+        self.on_up: list[Callable[[], object]] = []
+        self.on_down: list[Callable[[], object]] = []
+        self.on_denied: list[Callable[[str, str], object]] = []
+        self.reconnects = 0
+        self.handler_errors = 0
+        self._credentials = credentials
+        self._password = password
+        self._handlers: dict[int, Handler] = {}
+        self._subscriptions: dict[int, Subscription] = {}
+        self._last_sid = 0
+        self._client: Client | None = None
+        self._stream: asyncio.StreamWriter | None = None
+        self._up = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._closed = False
+        self._flushing = False
+        self._problem = "not connected yet"
+        self._keeper: asyncio.Task[None] | None = None
+        self._inbox = f"{inbox}.{secrets.token_hex(4)}"
+        self._answers: dict[int, asyncio.Future[Reply]] = {}
+        self._last_ticket = 0
+        self.subscribe(f"{self._inbox}.*", self._answered)
+
+    # Life
+
+    async def open(self, timeout_s: float = 10.0) -> None:
+        """Connect, then keep connected until `close`. Raises Unreachable, Unauthenticated or ServerTooOld when the first connection fails."""
+        await self._connect(timeout_s)
+        self._keeper = asyncio.create_task(self._keep(), name=f"fabric-connection-{self.name}")
+
+    async def close(self, timeout_s: float = 2.0) -> None:
+        """Write what is pending, then close. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._stream is not None and self._up.is_set():
+            self._flush()
+            try:
+                await asyncio.wait_for(self._stream.drain(), timeout_s)
+            except (TimeoutError, OSError):
+                log.warning("%s: closed with unwritten bytes", self.name)
+        self._went_down("closed")
+        await self._drop_client()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether commands reach a server now."""
+        return self._up.is_set()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """Until connected. Raises Unreachable with the last problem when the time is up."""
+        if self._up.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._up.wait(), timeout_s)
+        except TimeoutError:
+            raise Unreachable(", ".join(self.servers), self._problem) from None
+
+    async def _keep(self) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            await self._watch()
+            self._went_down(self._problem)
+            await self._drop_client()
+            while not self._up.is_set():
+                # Jitter: thousands of clients of one server must not come back in step.
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))
+                try:
+                    await self._connect(CONNECT_TIMEOUT_S)
+                except FabricError as error:
+                    backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+                    self._problem = str(error)
+                    log.warning("%s: still down: %s", self.name, error)
+            backoff_s = BACKOFF_FIRST_S
+            self.reconnects += 1
+
+    async def _watch(self) -> None:
+        # Returns when this client is of no use any more: it closed, its read loop ended, or the server is silent.
+        client = self._client
+        assert client is not None
+        while not self._lost.is_set():
+            try:
+                await asyncio.wait_for(self._lost.wait(), PROBE_EVERY_S)
+                return
+            except TimeoutError:
+                pass
+            if private.reading_task(client).done():
+                self._problem = "the read loop ended"
+                return
+            try:
+                await client.flush(timeout=int(PROBE_TIMEOUT_S))
+            except Exception as error:  # nats-py raises whatever its state machine met; each means "not usable"
+                self._problem = f"the server did not answer a PING: {type(error).__name__}"
+                return
+
+    async def _connect(self, timeout_s: float) -> None:
+        client = Client()
+        parser = Parser(self._handlers, self._handler_failed)
+        private.install_parser(client, lambda data: self._control(parser.feed(data)))
+        self._lost = asyncio.Event()
+        lost = self._lost
+        try:
+            await asyncio.wait_for(self._nats_connect(client, lost), timeout_s)
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            raise self._explain(error) from error
+        info = private.server_info(client)
+        version = info.get("version", "0")
+        if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < SERVER_OLDEST:
+            await client.close()
+            raise ServerTooOld(version, ".".join(map(str, SERVER_OLDEST)))
+        self.servers = list(dict.fromkeys([*self.servers, *(f"nats://{url}" for url in info.get("connect_urls", ()))]))
+        self.writer.take()  # commands of a former connection: whoever sent them sends them again, or was told
+        self.writer.payload_max = int(info.get("max_payload", self.writer.payload_max))
+        self._client = client
+        self._stream = private.stream_writer(client)
+        self._stream.transport.set_write_buffer_limits(high=BUFFERED_BYTES_MAX)
+        for subscription in self._subscriptions.values():
+            self.writer.command(f"SUB {subscription.subject} {subscription.sid}".encode())
+        self._up.set()
+        self._flush()
+        _call_all(self.on_up)
+
+    async def _nats_connect(self, client: Client, lost: asyncio.Event) -> None:
+        async def closed() -> None:
+            lost.set()
+
+        async def failed(error: Exception) -> None:
+            self._problem = str(error) or type(error).__name__
+
+        await client.connect(
+            servers=self.servers,
+            name=self.name,
+            user_credentials=str(self._credentials) if self._credentials else None,
+            password=self._password,
+            allow_reconnect=False,
+            connect_timeout=int(CONNECT_TIMEOUT_S),
+            ping_interval=20,
+            disconnected_cb=closed,
+            closed_cb=closed,
+            error_cb=failed,
+        )
+
+    def _explain(self, error: BaseException) -> FabricError:
+        where = ", ".join(self.servers)
+        words = str(error) or type(error).__name__
+        if isinstance(error, nats.errors.AuthorizationError) or "authorization" in words.lower():
+            return Unauthenticated(f"NATS at {where}", "the credential was refused; see FABRIC_CREDS")
+        if isinstance(error, TimeoutError):
+            words = "no answer in time"
+        return Unreachable(where, words.removeprefix("nats: "))
+
+    def _went_down(self, problem: str) -> None:
+        self._problem = problem
+        if not self._up.is_set():
+            return
+        self._up.clear()
+        self._stream = None
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(Refused("unreachable", unknown=True, detail=f"the connection was lost ({problem})"))
+        _call_all(self.on_down)
+
+    async def _drop_client(self) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        stream = private.stream_writer(client)
+        if not stream.is_closing():
+            stream.transport.abort()  # nats-py's close() flushes first, and a stalled flush has no end
+        try:
+            await asyncio.wait_for(client.close(), CONNECT_TIMEOUT_S)
+        except Exception as error:  # it is gone either way; what its state machine raised is of interest to a log only
+            log.debug("%s: nats-py on close: %r", self.name, error)
+
+    # Writing
+
+    def wake(self) -> None:
+        """Have what is in `writer` written before the loop waits next; call it after each batch of commands."""
+        if len(self.writer) >= FLUSH_BYTES:
+            self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._stream is not None and len(self.writer):
+            self._stream.write(self.writer.take())
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the socket's buffer is full; publishers then `await room()`."""
+        return self._stream is not None and self._stream.transport.get_write_buffer_size() > BUFFERED_BYTES_MAX
+
+    async def room(self, timeout_s: float) -> None:
+        """Until the socket takes more. Raises Refused when it does not in time."""
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            await asyncio.wait_for(stream.drain(), timeout_s)
+        except TimeoutError:
+            raise Refused("unreachable", retry_after_ms=1000, detail="the server takes no more bytes") from None
+        except OSError:
+            return  # the keeper has seen it too
+
+    # Subscriptions and requests
+
+    def subscribe(self, subject: str, handler: Handler) -> Subscription:
+        """Subscribe now and after every reconnect. Takes effect before any request that is sent later."""
+        self._last_sid += 1
+        subscription = Subscription(self._last_sid, subject, handler)
+        self._subscriptions[subscription.sid] = subscription
+        self._handlers[subscription.sid] = handler
+        if self._up.is_set():
+            self.writer.command(f"SUB {subject} {subscription.sid}".encode())
+            self.wake()
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop; messages already on their way are discarded. Safe to call twice."""
+        if self._subscriptions.pop(subscription.sid, None) is None:
+            return
+        self._handlers.pop(subscription.sid, None)
+        if self._up.is_set():
+            self.writer.command(f"UNSUB {subscription.sid}".encode())
+            self.wake()
+
+    async def request(self, subject: str, payload: bytes = b"", *, header: bytes = b"", timeout_s: float = 5.0) -> Reply:
+        """Send and wait for one answer. Raises NoResponders at once when nobody listens, Refused("timeout") when no
+        answer comes (which is also how the server treats a request that the credential does not allow)."""
+        deadline = monotonic() + timeout_s
+        await self.wait_up(timeout_s)
+        self._last_ticket += 1
+        ticket = self._last_ticket
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._answers[ticket] = answer
+        try:
+            self.writer.publish(subject.encode(), f"{self._inbox}.".encode(), header, payload, ticket)
+            self.wake()
+            reply = await asyncio.wait_for(answer, deadline - monotonic())
+        except TimeoutError:
+            raise Refused("timeout", unknown=True, detail=f"no answer on {subject} within {timeout_s:g} s") from None
+        finally:
+            del self._answers[ticket]
+        if not reply.data and status_of(reply.header) == 503:
+            raise NoResponders(f"nobody listens on {subject}")
+        return reply
+
+    def _answered(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
+        answer = self._answers.get(ticket_of(subject))
+        if answer is not None and not answer.done():
+            answer.set_result(Reply(header, data))
+
+    def _handler_failed(self, sid: int, error: Exception) -> None:
+        self.handler_errors += 1
+        subject = self._subscriptions[sid].subject if sid in self._subscriptions else "?"
+        log.error("%s: the handler of %s raised", self.name, subject, exc_info=error)
+
+    def _control(self, lines: list[bytes]) -> list[bytes]:
+        passed = []
+        for line in lines:
+            denied = _denied(line)
+            if denied is None:
+                passed.append(line)
+                continue
+            log.warning("%s: %s", self.name, PermissionDenied(" ".join(denied), "see the names and channels of FABRIC_CREDS"))
+            for callback in self.on_denied:
+                callback(*denied)
+        return passed
+
+
+def _denied(line: bytes) -> tuple[str, str] | None:
+    # -ERR 'Permissions Violation for Publish to "fab.ch.0.x.y"'; nats-py would lower-case the subject
+    text = line.decode("utf-8", "replace")
+    if not text.startswith("-ERR 'Permissions Violation for "):
+        return None
+    verb, _, rest = text[len("-ERR 'Permissions Violation for ") :].partition(" to ")
+    return ("publish" if verb == "Publish" else "subscribe"), rest.split('"')[1] if '"' in rest else rest.strip()
+
+
+def _call_all(callbacks: list[Callable[[], object]]) -> None:
+    for callback in list(callbacks):
+        callback()

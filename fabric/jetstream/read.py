@@ -1,0 +1,137 @@
+"""Reading a log by direct get: pages of messages, no consumer on the server.
+
+A page is one request; the server streams up to `batch` messages and an end mark. A page is never split over a
+reconnect: it fails, and the reader asks again from the same position. Not read-your-writes on a replicated stream.
+Above: repair, history, registry, Kafka views. Below: `connection`. Source: NATS ADR-31.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fabric.errors import Refused, Unreachable
+from fabric.jetstream.connection import Connection
+from fabric_codecs.nats.wire import number_in, status_of, ticket_of, value_in
+
+__all__ = ["LogReader", "Page", "Stored"]
+
+PAGE_MESSAGES = 1000
+PAGE_BYTES = 4 << 20  # the server has no other flow control here; its default would be 64 MiB
+PAGE_TIMEOUT_S = 10.0
+
+
+class Stored(NamedTuple):
+    """One message of a log as it was stored: its position, original subject, header block (with the server's lines) and payload."""
+
+    sequence: int
+    subject: bytes
+    header: bytes
+    data: bytes
+
+
+@dataclass(slots=True)
+class Page:
+    """What one request brought. `pending` counts the matching messages after the last one given."""
+
+    messages: list[Stored] = field(default_factory=list)
+    pending: int = 0
+
+
+@dataclass(slots=True)
+class _Asked:
+    done: "asyncio.Future[Page]"
+    page: Page = field(default_factory=Page)
+
+
+class LogReader:
+    """One per connection; any number of reads at once."""
+
+    def __init__(self, connection: Connection, *, inbox: str) -> None:
+        self.connection = connection
+        self._reply = f"{inbox}.d.".encode()
+        self._asked: dict[int, _Asked] = {}
+        self._last = 0
+        self._subscription = connection.subscribe(f"{inbox}.d.*", self._arrived)
+        connection.on_down.append(self._abandon)
+
+    async def page(
+        self,
+        stream: str,
+        pattern: str,
+        start: int,
+        *,
+        batch: int = PAGE_MESSAGES,
+        max_bytes: int = PAGE_BYTES,
+        timeout_s: float = PAGE_TIMEOUT_S,
+    ) -> Page:
+        """Messages of `pattern` at sequence `start` or later, oldest first. An empty page means there are none.
+
+        Raises Refused("timeout") without an answer (a stream that is not there, or a credential that may not read), Unreachable when the connection breaks.
+        """
+        body = {"seq": max(start, 1), "next_by_subj": pattern, "batch": batch, "max_bytes": max_bytes}
+        return await self._ask(stream, body, timeout_s)
+
+    async def last(self, stream: str, pattern: str, *, timeout_s: float = PAGE_TIMEOUT_S) -> Stored | None:
+        """The newest message of `pattern`, or None when there is none."""
+        page = await self._ask(stream, {"last_by_subj": pattern}, timeout_s)
+        return page.messages[0] if page.messages else None
+
+    async def since_time(self, stream: str, pattern: str, start: str, *, timeout_s: float = PAGE_TIMEOUT_S) -> Page:
+        """As `page`, one message long, from an RFC 3339 time on."""
+        return await self._ask(stream, {"start_time": start, "next_by_subj": pattern, "batch": 1}, timeout_s)
+
+    async def pages(self, stream: str, pattern: str, start: int, *, batch: int = PAGE_MESSAGES) -> AsyncIterator[list[Stored]]:
+        """Page after page until the end as it is then."""
+        while True:
+            page = await self.page(stream, pattern, start, batch=batch)
+            if page.messages:
+                start = page.messages[-1].sequence + 1
+                yield page.messages
+            if not page.messages or not page.pending:
+                return
+
+    def close(self) -> None:
+        """Stop; reads under way fail."""
+        self.connection.unsubscribe(self._subscription)
+        self._abandon()
+
+    async def _ask(self, stream: str, body: dict[str, object], timeout_s: float) -> Page:
+        await self.connection.wait_up(timeout_s)
+        self._last += 1
+        ticket = self._last
+        asked = self._asked[ticket] = _Asked(asyncio.get_running_loop().create_future())
+        try:
+            subject = f"$JS.API.DIRECT.GET.{stream}".encode()
+            self.connection.writer.publish(subject, self._reply, b"", json.dumps(body).encode(), ticket)
+            self.connection.wake()
+            return await asyncio.wait_for(asked.done, timeout_s)
+        except TimeoutError:
+            detail = f"reading {stream} gave no answer within {timeout_s:g} s; the credential may not read history"
+            raise Refused("timeout", retry_after_ms=1000, detail=detail) from None
+        finally:
+            del self._asked[ticket]
+
+    def _arrived(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
+        asked = self._asked.get(ticket_of(subject))
+        if asked is None or asked.done.done():
+            return
+        status = status_of(header)
+        if status == 0:
+            stored = Stored(number_in(header, b"Nats-Sequence"), value_in(header, b"Nats-Subject"), header, data)
+            asked.page.messages.append(stored)
+            if number_in(header, b"Nats-Num-Pending") < 0:  # a single message, not a batch: no end mark follows
+                asked.done.set_result(asked.page)
+        elif status in (204, 404):
+            asked.page.pending = max(number_in(header, b"Nats-Num-Pending"), 0)
+            asked.done.set_result(asked.page)
+        elif status == 503:
+            asked.done.set_exception(Refused("unreachable", retry_after_ms=1000, detail="nobody serves this log now"))
+        else:
+            asked.done.set_exception(Refused("denied", detail=f"the log answered {header[9:60].decode('latin-1').strip()}"))
+
+    def _abandon(self) -> None:
+        for asked in self._asked.values():
+            if not asked.done.done():
+                asked.done.set_exception(Unreachable(", ".join(self.connection.servers), "the connection broke while reading"))

@@ -1,7 +1,7 @@
 """Every setting of a node, each default with its reason, and how the layers are laid over each other.
 
-In: fabric.toml, FABRIC_* variables, flags; each wins over the one before it. Out: a `Config`, or ConfigInvalid
-naming the layer, the key and what is allowed. Unaware of an edge's own options: that edge checks them.
+In: fabric.toml, FABRIC_* variables, flags; each wins over the one before it. Out: a `Config`, or
+ConfigInvalid naming the layer, the key and what is allowed. An edge's own options are checked by that edge.
 """
 
 import os
@@ -34,32 +34,27 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class NatsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[nats]`: the server underneath. With `url` it is an external one; only `creds` and `replicas` matter then."""
+    """`[nats]`: the server underneath; with `url` an external one, and only `creds` and `replicas` matter."""
 
     url: str = ""  # empty: a nats-server of our own
     creds: str = ""  # path of a credentials file for `url`
-    replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = (
-        1  # of each stream; a single server can keep only one
-    )
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1  # of each stream; one server keeps one
 
     host: str = "127.0.0.1"  # not reachable from outside unless somebody says so
     port: Port = 4222  # NATS's registered port; 0 = any free one
     # nats-server's own HTTP pages: -1 = none, as the node has /healthz and /metrics; 0 = any free port.
     monitor_port: Annotated[int, msgspec.Meta(ge=-1, le=65535)] = -1
 
-    # What a power cut may cost. nats-server's own default is 120 s; 0 syncs before each ack and is 30 times slower.
+    # What a power cut may cost. nats-server's default is 120 s; 0 syncs before each ack, 30 times slower.
     sync_interval_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
     # 1 MiB of data (nats-server's default for the whole message) and beside it 64 KiB of headers.
     max_payload_bytes: Count = PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX
-    max_pending_bytes: Count = (
-        64 << 20
-    )  # how far a reader may fall behind before it is cut; nats-server's default
+    max_pending_bytes: Count = 64 << 20  # a reader further behind is cut; nats-server's default
     write_deadline_s: Positive = 5.0  # a stuck reader is noticed in half of nats-server's 10 s
-    # The streams reserve 36 GiB and Kafka topics more. A server's default is the free disk, and a small disk would refuse.
+    # The streams reserve 36 GiB, Kafka topics more; the default is what the disk has free, often less.
     max_file_store_bytes: Count = 256 << 30
-    gogc: Count = (
-        400  # measured: collecting garbage is most of what many subjects cost; for half as much memory again
-    )
+    # Measured: collecting garbage is most of what many subjects cost. Go's 100 needs a third less memory.
+    gogc: Count = 400
     log_bytes_max: Count = 8 << 20  # the log is rotated there, and two old ones are kept
     ready_timeout_s: Positive = 60.0  # measured: 3 s for a million subjects after a crash; 20 times that
     grace_s: Positive = 10.0  # measured: under a second without durable consumers, 11 ms for each
@@ -84,9 +79,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[edges.NAME]`: what the node decides about an edge; `options` are the section's other keys, the edge's own.
+    """`[edges.NAME]`: what the node decides about an edge; `options` are the other keys, the edge's own.
 
-    With none of `token`, `token_file` and `tokens`, `fabric up` makes a token and keeps it in a file of its own.
+    With none of `token`, `token_file` and `tokens`, the node makes a token and keeps it in a file of its own.
     """
 
     enabled: bool = True
@@ -135,8 +130,8 @@ def load_config(
 ) -> Config:
     """Defaults, then fabric.toml, then FABRIC_<SECTION>_<KEY>, then flags (a mapping shaped as the file).
 
-    `file` None means FABRIC_CONFIG, else `fabric.toml` in the current folder, else none. Edges that `edge_names`
-    does not list can be set in the file and by flags, not by variables. Raises ConfigInvalid.
+    `file` None means FABRIC_CONFIG, else `fabric.toml` in the current folder, else none. Edges that
+    `edge_names` does not list can be set in the file and by flags, not by variables. Raises ConfigInvalid.
     """
     merged: dict[str, Any] = {}
     for where, layer in (
@@ -146,11 +141,14 @@ def load_config(
     ):
         _check_layer(where, layer)
         merged = _merge(merged, layer)
-    sections = {
-        name: msgspec.convert(merged.get(name, {}), kind, strict=False) for name, kind in _SECTIONS.items()
-    }
     edges = {name: _edge_settings(section) for name, section in merged.get("edges", {}).items()}
-    return Config(home=data_dir(environ), edges=edges, **sections)
+    return Config(
+        home=data_dir(environ),
+        nats=msgspec.convert(merged.get("nats", {}), NatsSettings, strict=False),
+        node=msgspec.convert(merged.get("node", {}), NodeSettings, strict=False),
+        kafka=msgspec.convert(merged.get("kafka", {}), KafkaSettings, strict=False),
+        edges=edges,
+    )
 
 
 def read_settings(kind: type[Settings], section: Mapping[str, Any], where: str) -> Settings:
@@ -189,8 +187,8 @@ def _from_file(file: Path | None, environ: Mapping[str, str]) -> tuple[str, dict
 
 
 def _from_environ(environ: Mapping[str, str], edge_names: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """FABRIC_NATS_PORT -> nats.port, FABRIC_MCP_TOKEN -> edges.mcp.token. Other FABRIC_* variables are let be:
-    container platforms make up their own for every service they know."""
+    """FABRIC_NATS_PORT -> nats.port, FABRIC_MCP_TOKEN -> edges.mcp.token. Other FABRIC_* variables are let
+    be: container platforms make up their own for every service they know."""
     layer: dict[str, Any] = {}
     for variable, text in environ.items():
         prefix, _, rest = variable.partition("_")

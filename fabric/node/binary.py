@@ -22,7 +22,7 @@ _ANSWER_TIMEOUT_S = (
 
 
 def find_server() -> Path:
-    """The program to run: FABRIC_NATS_SERVER, else beside the interpreter, else on PATH. Raises ConfigInvalid."""
+    """FABRIC_NATS_SERVER, else the one beside the interpreter, else on PATH. Raises ConfigInvalid."""
     if named := os.environ.get("FABRIC_NATS_SERVER"):
         if not os.access(named, os.X_OK):
             raise ConfigInvalid("FABRIC_NATS_SERVER", f"{named} is not a program that can be run")

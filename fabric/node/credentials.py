@@ -1,7 +1,7 @@
 """Who may do what on the embedded server: the keys that sign, and the credentials made with them.
 
-In: a folder for the keys, and the table of rights in `fabric.subjects`. Out: the trust for the server's configuration,
-and the text of credentials files. A tenant is one account; its signing key makes users, so the operator's stays unused.
+In: a folder for the keys, and the table of rights in `fabric.subjects`. Out: the trust for the server's
+configuration, and credentials files as text. A tenant is one account, whose signing key makes the users.
 """
 
 import base64
@@ -24,7 +24,7 @@ __all__ = ["EVERY_NAME", "Keyring"]
 
 EVERY_NAME = "*"  # in place of names: nodes, the unrestricted local default, benchmarks
 
-# How long an agent may answer a call: the longest deadline. Within it, any number of replies (progress, then a result).
+# How long an agent may answer a call, and with any number of replies: the longest deadline.
 _REPLY_TTL_NS = 3600 * 1_000_000_000
 _TRAFFIC = ("subs", "data", "payload", "imports", "exports", "conn", "leaf")
 _STORAGE = ("mem_storage", "disk_storage", "streams", "consumer")  # the server wants none for its own account
@@ -37,31 +37,43 @@ _KEYS = {
 
 
 class Keyring:
-    """The signing keys of one deployment. `Keyring.open(folder)` makes them at the first call and reads them later."""
+    """The signing keys of one deployment, made by the first `Keyring.open(folder)` and read by later ones."""
 
     def __init__(self, seeds: Mapping[str, str]) -> None:
-        self._keys = {role: nkeys.from_seed(seeds[role].encode()) for role in _KEYS}
+        self._keys = {role: nkeys.from_seed(str(seeds[role]).encode()) for role in _KEYS}
 
     @classmethod
     def open(cls, folder: Path) -> "Keyring":
-        """The keys in `folder/keys.json`, readable by their owner only. Raises ConfigInvalid when it is damaged."""
+        """The keys in `folder/keys.json`, its owner's alone. Raises ConfigInvalid when it is damaged."""
         file = folder / "keys.json"
         if not file.exists():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            seeds = {role: nkeys.encode_seed(secrets.token_bytes(32), prefix).decode() for role, prefix in _KEYS.items()}
+            seeds = {
+                role: nkeys.encode_seed(secrets.token_bytes(32), prefix).decode()
+                for role, prefix in _KEYS.items()
+            }
             write_private(file, json.dumps(seeds, indent=1))
         try:
             return cls(json.loads(file.read_text()))
-        except (ValueError, KeyError, nkeys.NkeysError) as error:
+        except (ValueError, LookupError, TypeError, nkeys.NkeysError) as error:
             raise ConfigInvalid(
-                str(file), "the signing keys cannot be read; delete the file to make new ones (credentials made before end)"
+                str(file),
+                "holds no signing keys; delete it to make new ones, which ends all credentials made so far",
             ) from error
 
+    def public_keys(self) -> dict[str, str]:
+        """What each key is known by; nothing secret."""
+        return {role: self._public(role) for role in _KEYS}
+
     def server_trust(self) -> str:
-        """What makes a nats-server trust these keys, as configuration: operator mode, and a resolver in memory."""
+        """The configuration that makes a server trust these keys: operator mode, a resolver in memory."""
         operator, system, account = (self._public(role) for role in ("operator", "system", "account"))
-        operator_jwt = self._sign("operator", operator, "fabric", {"type": "operator", "system_account": system})
-        system_jwt = self._sign("operator", system, "system", {"type": "account", "limits": _unlimited(*_TRAFFIC)})
+        operator_jwt = self._sign(
+            "operator", operator, "fabric", {"type": "operator", "system_account": system}
+        )
+        system_jwt = self._sign(
+            "operator", system, "system", {"type": "account", "limits": _unlimited(*_TRAFFIC)}
+        )
         tenant = {
             "type": "account",
             "limits": _unlimited(*_TRAFFIC, *_STORAGE),
@@ -81,10 +93,11 @@ class Keyring:
         history: bool = True,
         expires_s: float | None = None,
     ) -> str:
-        """A credentials file's text for one name, several, or EVERY_NAME; the first one is shown in the server's logs.
+        """A credentials file for one name, several, or EVERY_NAME; the server's logs show the first one.
 
-        `channels` restricts it to channels or patterns: it then has no right to read history, as `history=False` says for
-        all channels. `expires_s` None means never. Raises CodecError for a name that cannot be one.
+        `channels` restricts it to channels or patterns: it then has no right to read history, as
+        `history=False` says for all channels. `expires_s` None means never. Raises CodecError for a name
+        that cannot be one.
         """
         listed = (names,) if isinstance(names, str) else tuple(names)
         tokens = (EVERY_NAME,) if EVERY_NAME in listed else tuple(encode_level(name) for name in listed)
@@ -97,13 +110,19 @@ class Keyring:
         return self._user(listed[0], rights, expires_s)
 
     def mint_node(self) -> str:
-        """A credentials file's text with every right in the tenant: a node makes the streams and speaks for its peers."""
+        """A credentials file with every right in the tenant: a node makes streams, and speaks for peers."""
         return self._user("node", {"pub": {}, "sub": {}}, None)
 
     def _user(self, name: str, rights: Mapping[str, Any], expires_s: float | None) -> str:
         seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
         public = nkeys.from_seed(seed).public_key.decode()
-        claims = {"type": "user", "issuer_account": self._public("account"), "subs": -1, "data": -1, "payload": -1}
+        claims = {
+            "type": "user",
+            "issuer_account": self._public("account"),
+            "subs": -1,
+            "data": -1,
+            "payload": -1,
+        }
         token = self._sign("signing", public, name, {**claims, **rights}, expires_s)
         return (
             f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
@@ -116,11 +135,11 @@ class Keyring:
     def _sign(
         self, issuer: str, subject: str, name: str, nats: Mapping[str, Any], expires_s: float | None = None
     ) -> str:
-        """A NATS JWT (version 2): the claims, an id that is their hash, and an Ed25519 signature of the issuer."""
+        """A NATS JWT (version 2): the claims, their hash as id, and the issuer's Ed25519 signature."""
         now = int(time.time())
         claims: dict[str, Any] = {"iat": now, "iss": self._public(issuer), "sub": subject, "name": name}
         if expires_s is not None:
-            claims["exp"] = now + max(1, round(expires_s))
+            claims["exp"] = now + round(expires_s)
         claims["nats"] = {**nats, "version": 2}
         digest = hashlib.sha512(json.dumps(claims).encode()).digest()[:32]
         claims["jti"] = base64.b32encode(digest).decode().rstrip("=")

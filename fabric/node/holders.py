@@ -1,7 +1,7 @@
 """Who holds a port, for errors that name the culprit.
 
-In: a port. Out: words such as `nats-server (pid 4711)`. Reads /proc (Linux), which needs no privilege for one's
-own processes; elsewhere, and for other users' processes, the answer is `another process`.
+In: a port. Out: words such as `nats-server (pid 4711)`. Reads /proc (Linux), which needs no privilege for
+one's own processes; elsewhere, and for other users' processes, the answer is `another process`.
 """
 
 import contextlib

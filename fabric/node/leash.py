@@ -1,7 +1,7 @@
 """Becomes another program that ends when its parent does: `python leash.py PARENT_PID PROGRAM ARGUMENTS...`.
 
-The kernel sends SIGTERM to the program when the parent dies, however it dies (Linux; elsewhere the next node
-stops what is left over, by its pid file). A script, because a `preexec_fn` is unsafe in a process with threads.
+The kernel sends SIGTERM to the program when the parent dies, however it dies (Linux; elsewhere the next
+node stops what is left over, by its pid file). A script: a `preexec_fn` is unsafe where there are threads.
 """
 
 import os

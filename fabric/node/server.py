@@ -1,7 +1,7 @@
 """A nats-server of our own: started, watched, started again when it dies, and never left behind.
 
-In: `NatsSettings`, a folder, and the trust (who signs credentials) as configuration text. Out: a URL that stays the same.
-Unaware of JWTs, streams and edges. Above: `fabric.node.node` and the tests. Below: a process, its log and its ports file.
+In: `NatsSettings`, a folder, and the trust (who signs credentials) as configuration text. Out: a URL that
+stays the same. Unaware of JWTs, streams and edges. Above: `fabric.node.node` and the tests.
 """
 
 import asyncio
@@ -35,10 +35,11 @@ _STEADY_S = 30.0  # a server that lived this long did not die of how it was star
 
 
 class EmbeddedServer:
-    """One nats-server process and its keeper. `async with EmbeddedServer(settings, folder) as server: server.url`.
+    """One nats-server process and its keeper: `async with EmbeddedServer(settings, folder) as server: ...`
 
-    It listens on the same port for as long as this object lives, across restarts. `kill -9` of the server costs nothing
-    that was acknowledged; `kill -9` of us takes the server along (Linux), or the next start in the same folder stops it.
+    It listens on the same port for as long as this object lives, across restarts. `kill -9` of the server
+    costs nothing that was acknowledged; `kill -9` of us takes the server along (Linux), or the next start
+    in the same folder stops it.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class EmbeddedServer:
         return self.folder / "nats-server.log"
 
     async def start(self) -> None:
-        """Returns when the server accepts connections. Raises PortInUse, ServerTooOld, ServerFailed or ConfigInvalid."""
+        """Returns when it serves. Raises PortInUse, ServerTooOld, ServerFailed or ConfigInvalid."""
         program = find_server()
         self.version = await server_version(program)
         check_version(self.version)
@@ -133,7 +134,7 @@ class EmbeddedServer:
         self.problem = ""
 
     async def _until_ready(self) -> None:
-        """The ports file is written when the server accepts connections, after JetStream has recovered its streams."""
+        """The server writes its ports file once it accepts connections, after JetStream's recovery."""
         assert self._process is not None
         ports_file = self.folder / f"nats-server_{self._process.pid}.ports"
         deadline = time.monotonic() + self.settings.ready_timeout_s
@@ -203,7 +204,7 @@ class EmbeddedServer:
                 self._changed.notify_all()
 
     async def _stop_leftover(self) -> None:
-        """A server of ours that outlived its node would write to the same store: end it, and wait until it has."""
+        """A server that outlived its node would write to the same store: end it, and wait until it has."""
         pid = _read_pid(self.folder / "nats-server.pid")
         if pid is None or not _runs_with(pid, self._config_file):
             return
@@ -251,7 +252,7 @@ jetstream {{
   max_file_store: {settings.max_file_store_bytes}
   sync_interval: {sync}
   max_buffered_msgs: 100000
-  limits {{ default_max_consumers: -1 }}  # 2.15's default, 1000 a stream, is not lifted by the stream's own -1
+  limits {{ default_max_consumers: -1 }}  # or 1000 a stream: its own -1 lifts nothing
 }}
 feature_flags {{ js_ack_fc_v2: false }}  # nats-py reads only the first form of acknowledgement subjects
 {self._trust}
@@ -275,7 +276,7 @@ def _read_pid(file: Path) -> int | None:
 
 
 def _runs_with(pid: int, config_file: Path) -> bool:
-    """Whether that process is a live nats-server started with that configuration (a pid may be somebody else's by now)."""
+    """Whether the process lives and runs with that configuration: a pid may be somebody else's by now."""
     try:
         if Path("/proc/self/stat").exists():
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

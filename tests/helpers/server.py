@@ -1,7 +1,9 @@
-"""A real nats-server for the tests: embedded as a node runs it, on a free port, with the streams of the layout.
+"""A real nats-server for the tests: embedded as a node runs it, on a free port, with the streams of the
+layout.
 
-`server` is one for the whole test session (use your own names and channels); `private_server` is one for a test that
-kills or stops it. Both are ended with their fixture. `credentials(name)` mints what an ordinary agent would get.
+`server` is one for the whole test session (use your own names and channels); `private_server` is one for a
+test that kills or stops it. Both are ended with their fixture. `credentials(name)` mints what an ordinary
+agent would get.
 """
 
 import asyncio
@@ -29,7 +31,8 @@ SETTINGS = NatsSettings(port=0, max_file_store_bytes=256 << 30)
 
 
 class RunningServer:
-    """An embedded server on a loop of its own, so that it is kept alive between and beside the tests' loops."""
+    """An embedded server on a loop of its own, so that it is kept alive between and beside the tests'
+    loops."""
 
     def __init__(self, folder: Path, settings: NatsSettings = SETTINGS) -> None:
         self.folder = folder

@@ -1,7 +1,7 @@
 """Which requests are served, in which versions, and the error codes that answers use: one table each.
 
-Above: `requests`, `responses`, and the edge. Source: the schemas of Apache Kafka 4.4; the versions are the classic (not
-flexible) ones that stock clients agreed on with a server that offers nothing newer.
+Above: `requests`, `responses`, and the edge. Source: the schemas of Apache Kafka 4.4; the versions are the
+classic (not flexible) ones that stock clients agreed on with a server that offers nothing newer.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,8 @@ class Api(IntEnum):
     SASL_AUTHENTICATE = 36
 
 
-# First and last version. The upper ends are what aiokafka and kafkajs stop at; the lower ends are Kafka 4's own (KIP-896).
+# First and last version. The upper ends are what aiokafka and kafkajs stop at; the lower ends are Kafka 4's
+# own (KIP-896).
 SERVED: Final[Mapping[Api, tuple[int, int]]] = {
     Api.FETCH: (4, 11),
     Api.LIST_OFFSETS: (1, 3),
@@ -32,7 +33,7 @@ SERVED: Final[Mapping[Api, tuple[int, int]]] = {
     Api.SASL_AUTHENTICATE: (0, 1),
 }
 
-# From these versions on, a request's header ends with tagged fields. Of what is served only ApiVersions 3 is flexible.
+# From these versions on, a request's header ends with tagged fields: of what is served, ApiVersions 3 alone.
 FLEXIBLE_FROM: Final[Mapping[int, int]] = {Api.API_VERSIONS: 3}
 
 

@@ -1,7 +1,7 @@
 from typing import Final
 
 class Record:
-    """One record. `key` and `value` may be None (null), as may a header's value; headers keep their order and duplicates."""
+    """One record. `key`, `value` and a header's value may be None (null); headers keep their order."""
 
     offset: Final[int]
     timestamp_ms: Final[int]
@@ -37,7 +37,7 @@ class Batch:
     def is_control(self) -> bool: ...
 
 class BatchBuilder:
-    """Collects records into one batch. `size_bytes` is what `build` would return now, so that a caller can stop in time."""
+    """Collects records into one batch. `size_bytes` is what `build` would return now, to stop in time."""
 
     base_offset: Final[int]
     count: Final[int]

@@ -69,7 +69,7 @@ cdef object wrong(str what, Py_ssize_t at, int reason):
 
 
 cdef class Record:
-    """One record. `key` and `value` may be None (null), as may a header's value; headers keep their order and duplicates."""
+    """One record. `key`, `value` and a header's value may be None (null); headers keep their order."""
 
     cdef readonly int64_t offset
     cdef readonly int64_t timestamp_ms
@@ -168,7 +168,7 @@ cdef unsigned char* poke_headers(unsigned char* at, list headers) except NULL:
 
 
 cdef class BatchBuilder:
-    """Collects records into one batch. `size_bytes` is what `build` would return now, so that a caller can stop in time."""
+    """Collects records into one batch. `size_bytes` is what `build` would return now, to stop in time."""
 
     cdef Writer w
     cdef readonly int64_t base_offset

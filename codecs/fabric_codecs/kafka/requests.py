@@ -1,9 +1,9 @@
 """Requests: a frame from a client -> a header and one of the dataclasses below.
 
-In: frames from `wire.FrameReader`. Out: values, with the fields of all served versions; what an older version lacks has
-Kafka's default. Unaware of sockets, topics and answers. Above: the edge's session. Below: `wire`, `apis`.
+In: frames from `wire.FrameReader`. Out: values, with the fields of all served versions; what an older version
+lacks has Kafka's default. Unaware of sockets and answers. Above: the edge's session. Below: `wire`, `apis`.
 
-    request header    api key i16, api version i16, correlation id i32, client id nullable string [, tagged fields]
+    request header    api key i16, api version i16, correlation id i32, client id nullable string [, tags]
 """
 
 from collections.abc import Callable, Mapping
@@ -116,7 +116,7 @@ def read_header(fields: FieldReader) -> RequestHeader:
 
 
 def read_body(header: RequestHeader, fields: FieldReader) -> Request:
-    """The body of a request for which `apis.is_served` holds. Raises CodecError when it does not fill the frame exactly."""
+    """The body of a request that `apis.is_served`. Raises CodecError unless it fills the frame exactly."""
     request = _BODIES[Api(header.api_key)](fields, header.api_version)
     fields.end()
     return request

@@ -1,8 +1,9 @@
 """Responses: an answer's values -> one frame, in the version that was asked.
 
-In: a dataclass below, the correlation id and the version. Out: the bytes for the socket. Above: the edge's session. Below: `wire`.
-The response header is always version 0, the correlation id alone: of the flexible versions only ApiVersions 3 is
-served, and its answer keeps that header so that a client can read a refusal before it knows anything.
+In: a dataclass below, the correlation id and the version. Out: bytes for the socket. Above: the edge's
+session. Below: `wire`. The response header is always version 0, the correlation id alone: ApiVersions 3 is the only flexible
+version that is served, and its answer keeps that header, for clients that know nothing of the server yet.
+`error` is one of `apis.ErrorCode`, or what the edge's table of refusals says.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,14 +33,14 @@ THROTTLE_MS = 0  # the fabric refuses with a reason and a time; it does not slow
 
 @dataclass(frozen=True, slots=True)
 class ApiVersionsResponse:
-    error: ErrorCode = ErrorCode.NONE
+    error: int = ErrorCode.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class TopicMetadata:
     name: str
     partitions: int = 0
-    error: ErrorCode = ErrorCode.NONE
+    error: int = ErrorCode.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class MetadataResponse:
 class OffsetAnswer:
     topic: str
     partition: int
-    error: ErrorCode = ErrorCode.NONE
+    error: int = ErrorCode.NONE
     timestamp_ms: int = -1
     offset: int = -1
 
@@ -69,11 +70,12 @@ class ListOffsetsResponse:
 
 @dataclass(frozen=True, slots=True)
 class FetchedPartition:
-    """`high_watermark` is the offset that the next record will get; nothing here is transactional, so it is the last stable offset too."""
+    """`high_watermark` is the offset that the next record will get; it is the last stable offset too, as
+    nothing is transactional."""
 
     topic: str
     partition: int
-    error: ErrorCode = ErrorCode.NONE
+    error: int = ErrorCode.NONE
     high_watermark: int = -1
     log_start_offset: int = -1
     records: bytes = b""
@@ -84,18 +86,18 @@ class FetchResponse:
     """Session id 0 says: no fetch session, send every partition every time."""
 
     partitions: tuple[FetchedPartition, ...]
-    error: ErrorCode = ErrorCode.NONE
+    error: int = ErrorCode.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class SaslHandshakeResponse:
-    error: ErrorCode
+    error: int
     mechanisms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SaslAuthenticateResponse:
-    error: ErrorCode
+    error: int
     message: str | None = None
 
 
@@ -219,7 +221,7 @@ T = TypeVar("T", bound=_OfTopic)
 
 
 def _by_topic(out: FieldWriter, items: Iterable[T]) -> Iterable[T]:
-    # Writes the array of topics around the items; neighbours of one topic stand together, in the order of the request.
+    # Writes the array of topics around the items; neighbours of one topic stand together, in their order.
     topics = [(topic, list(group)) for topic, group in groupby(items, key=lambda item: item.topic)]
     out.array(len(topics))
     for topic, group in topics:

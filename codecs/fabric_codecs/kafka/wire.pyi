@@ -1,8 +1,8 @@
 from typing import Final
 
 class FrameReader:
-    """Cuts a byte stream into frames. `max_bytes` may be changed between frames (a listener trusts a peer more once it
-    knows who that is); a longer frame is refused as soon as its length is seen, before any of it is kept."""
+    """Cuts a byte stream into frames. `max_bytes` may be changed between frames: a listener trusts a peer
+    more once it knows who that is."""
 
     max_bytes: int
 
@@ -12,7 +12,7 @@ class FrameReader:
     def feed(self, data: bytes) -> list[bytes]: ...
 
 class FieldReader:
-    """Reads one frame's fields in order. Every method raises CodecError at a field that the frame is too short for."""
+    """Reads one frame's fields in order. Raises CodecError at a field that the frame is too short for."""
 
     at: Final[int]
 

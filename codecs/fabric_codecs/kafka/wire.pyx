@@ -33,8 +33,8 @@ cdef object wrong(str what, Py_ssize_t at):
 
 
 cdef class FrameReader:
-    """Cuts a byte stream into frames. `max_bytes` may be changed between frames (a listener trusts a peer more once it
-    knows who that is); a longer frame is refused as soon as its length is seen, before any of it is kept."""
+    """Cuts a byte stream into frames. `max_bytes` may be changed between frames: a listener trusts a peer
+    more once it knows who that is. A longer frame is refused as soon as its length is seen, whatever of it has come."""
 
     cdef public Py_ssize_t max_bytes
     cdef bytearray held
@@ -73,7 +73,7 @@ cdef class FrameReader:
 
 
 cdef class FieldReader:
-    """Reads one frame's fields in order. Every method raises CodecError at a field that the frame is too short for."""
+    """Reads one frame's fields in order. Raises CodecError at a field that the frame is too short for."""
 
     cdef Reader r
     cdef bytes frame

@@ -1,0 +1,114 @@
+"""Envelope -> Kafka record: CloudEvents' Kafka binding (read back by its SDK's rules), and what stands outside of it."""
+
+import pytest
+
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka.lower import lower
+from fabric_codecs.kafka.records import Record
+
+MEASURED = Envelope(
+    b'{"celsius": 21.5}',
+    id="7",
+    source="/mqtt/dev-1",
+    type="io.agentfabric.event",
+    subject="greenhouse/north",
+    datacontenttype="application/json",
+    fabkind="event",
+    traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+)
+
+
+def stored(envelope, **carrier_lines):
+    """The envelope as it comes out of a log: a header block, with lines that the carrier added."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in carrier_lines.items())
+    return Envelope.from_nats(
+        b"fab.k.t.0", envelope.nats_header()[:-2] + lines.encode() + b"\r\n", envelope.data
+    )
+
+
+@pytest.mark.parametrize("envelope", [MEASURED, stored(MEASURED, Nats_Stream="K_t_0", Nats_Sequence=4)])
+def test_attributes_become_headers_as_the_cloudevents_binding_says(envelope):
+    translation = lower(envelope, 3, 1_700_000_000_000)
+    assert translation.message == Record(
+        3,
+        1_700_000_000_000,
+        None,
+        b'{"celsius": 21.5}',
+        [
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", b"7"),
+            ("ce_source", b"/mqtt/dev-1"),
+            ("ce_type", b"io.agentfabric.event"),
+            ("ce_subject", b"greenhouse/north"),
+            ("ce_fabkind", b"event"),
+            ("ce_traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ],
+    )
+    assert translation.losses == ()
+
+
+def test_attribute_values_leave_their_nats_escapes_behind():
+    record = lower(stored(MEASURED.replace(subject='Gewächshaus "Nord" 100%')), 0, 0).message
+    assert dict(record.headers)["ce_subject"] == 'Gewächshaus "Nord" 100%'.encode()
+
+
+def test_partition_key_is_the_key_and_stays_an_attribute():
+    record = lower(MEASURED.replace(partitionkey="dev-1"), 0, 0).message
+    assert record.key == b"dev-1"
+    assert ("ce_partitionkey", b"dev-1") in record.headers
+
+
+def test_null_data_is_a_null_value_and_empty_data_an_empty_one():
+    assert lower(MEASURED.replace(b"", fabnull="value"), 0, 0).message.value is None
+    assert lower(MEASURED.replace(b""), 0, 0).message.value == b""
+
+
+def test_native_headers_come_back_in_order_with_duplicates_nulls_and_binary():
+    native = [("a", b"1"), ("b", None), ("a", b"\xff\x00"), ("a", b"1"), ("", b"")]
+    record = lower(stored(MEASURED.with_native(native)), 0, 0).message
+    assert record.headers[-5:] == native
+    assert all(name != "ce_fabnative" for name, _ in record.headers)
+
+
+def test_a_native_key_is_the_key_even_when_it_is_null_or_not_text():
+    keyed = MEASURED.replace(partitionkey="text")
+    assert lower(keyed.with_native([("kafka.key", b"\xff\xfe")]), 0, 0).message.key == b"\xff\xfe"
+    assert lower(keyed.with_native([("kafka.key", None)]), 0, 0).message.key is None
+
+
+def test_the_carriers_trace_is_the_hop_and_the_attribute_its_beginning():
+    record = lower(stored(MEASURED, traceparent="00-hop"), 0, 0).message
+    headers = dict(record.headers)
+    assert headers["traceparent"] == b"00-hop"
+    assert headers["ce_traceparent"].startswith(b"00-4bf9")
+
+
+@pytest.mark.parametrize(
+    ("so_far", "told"),
+    [
+        (None, b"EXPIRY_UNENFORCED"),
+        ("NO_METADATA", b"NO_METADATA,EXPIRY_UNENFORCED"),
+        ("EXPIRY_UNENFORCED,NO_METADATA", b"EXPIRY_UNENFORCED,NO_METADATA"),
+    ],
+)
+def test_an_expiry_that_kafka_will_not_keep_is_a_loss_and_told_after_earlier_ones(so_far, told):
+    expiring = MEASURED.replace(expirytime="2030-01-01T00:00:00Z", fabloss=so_far)
+    translation = lower(expiring, 0, 0)
+    assert translation.codes == "EXPIRY_UNENFORCED"
+    headers = dict(translation.message.headers)
+    assert headers["ce_fabloss"] == told
+    assert headers["ce_expirytime"] == b"2030-01-01T00:00:00Z"
+
+
+def test_earlier_losses_are_told_when_nothing_is_lost_here():
+    translation = lower(stored(MEASURED.replace(fabloss="NO_METADATA")), 0, 0)
+    assert translation.losses == ()
+    assert dict(translation.message.headers)["ce_fabloss"] == b"NO_METADATA"
+
+
+@pytest.mark.parametrize("packed", ["%", "bm90IG1zZ3BhY2s=", "kJA=x"])
+def test_native_entries_that_cannot_be_read_are_a_codec_error(packed):
+    with pytest.raises(CodecError, match="Fab-Native"):
+        lower(stored(MEASURED, Fab_Native=packed), 0, 0)

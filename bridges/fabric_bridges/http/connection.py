@@ -5,7 +5,7 @@ read, and a connection too many. `while_connected` runs work for as long as some
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -48,8 +48,9 @@ class Connection(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
+        settings = bounds.settings
+        self._head = _Deadline(self.loop, settings.head_timeout_s, lambda: self.transport.close())
+        self._stall = _Deadline(self.loop, settings.stall_timeout_s, lambda: self.transport.abort())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -65,18 +66,18 @@ class Connection(H11Protocol):
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_timer = _stopped(self._head_timer)
-        self._stall_timer = _stopped(self._stall_timer)
+        self._head.disarm()
+        self._stall.disarm()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The peer reads slower than we write: give it a while, then cut. A polite close would wait for its
         reading."""
         super().pause_writing()
-        self._stall_timer = self.loop.call_later(self._bounds.settings.stall_timeout_s, self.transport.abort)
+        self._stall.arm()
 
     def resume_writing(self) -> None:
-        self._stall_timer = _stopped(self._stall_timer)
+        self._stall.disarm()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
@@ -87,16 +88,26 @@ class Connection(H11Protocol):
         """Between requests the head of the next one must come; uvicorn's idle timer stops at its first byte,
         ours does not."""
         if self.cycle is not None and not self.cycle.response_complete:
-            self._head_timer = _stopped(self._head_timer)
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(
-                self._bounds.settings.head_timeout_s, self.transport.close
-            )
+            self._head.disarm()
+        else:
+            self._head.arm()
 
 
-def _stopped(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+class _Deadline:
+    """A timer that runs or does not: arming it again does not postpone it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, after_s: float, then: Callable[[], None]) -> None:
+        self._loop, self._after_s, self._then = loop, after_s, then
+        self._timer: asyncio.TimerHandle | None = None
+
+    def arm(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._after_s, self._then)
+
+    def disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 async def client_gone(receive: Receive) -> None:

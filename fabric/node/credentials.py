@@ -7,7 +7,6 @@ configuration, and credentials files as text. A tenant is one account, whose sig
 import base64
 import hashlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import nkeys
 
 from fabric.errors import ConfigInvalid
+from fabric.node.files import write_private
 from fabric.subjects import grants_for
 from fabric_codecs.names import encode_level, pattern_name
 
@@ -145,15 +145,6 @@ class Keyring:
         claims["jti"] = base64.b32encode(digest).decode().rstrip("=")
         signed = f"{_segment({'typ': 'JWT', 'alg': 'ed25519-nkey'})}.{_segment(claims)}"
         return f"{signed}.{_base64url(self._keys[issuer].sign(signed.encode()))}"
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as output:
-        output.write(text)
-    draft.replace(file)
 
 
 def _unlimited(*limits: str) -> dict[str, Any]:

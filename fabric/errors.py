@@ -138,7 +138,9 @@ class PortInUse(FabricError):
 
     def __init__(self, what: str, host: str, port: int, holder: str) -> None:
         self.what, self.host, self.port, self.holder = what, host, port, holder
-        super().__init__(f"{what} cannot listen on {host}:{port}: held by {holder}; stop it or choose another port")
+        super().__init__(
+            f"{what} cannot listen on {host}:{port}: held by {holder}; stop it or choose another port"
+        )
 
 
 # Refusals and deadlines: come back later.
@@ -198,7 +200,15 @@ class CallFailed(FabricError):
 
     code = "call_failed"
 
-    def __init__(self, target: str, remote_code: str, message: str, *, remote_retriable: bool = False, data: object = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        remote_code: str,
+        message: str,
+        *,
+        remote_retriable: bool = False,
+        data: object = None,
+    ) -> None:
         self.target, self.remote_code, self.message, self.data = target, remote_code, message, data
         self.remote_retriable = remote_retriable
         super().__init__(f"{target} failed ({remote_code}): {message}")
@@ -231,7 +241,9 @@ class ServerTooOld(FabricError):
     code = "server_too_old"
 
     def __init__(self, found: str, needed: str) -> None:
-        super().__init__(f"nats-server {found} is too old: {needed} or newer is needed (message schedules, TTLs and republish)")
+        super().__init__(
+            f"nats-server {found} is too old: {needed} or newer is needed (message schedules, TTLs and republish)"
+        )
 
 
 class ServerFailed(FabricError):

@@ -17,7 +17,9 @@ class Journal(Protocol):
     """The record of what crossed an edge or a call. `record` never waits: it is pipelined, bounded, and what does not
     fit is counted (`fabric_journal_dropped_total`), never lost in silence."""
 
-    def record(self, envelope: Envelope, hop: str, *, peer: str, losses: Sequence[Loss] = (), position: str = "") -> None:
+    def record(
+        self, envelope: Envelope, hop: str, *, peer: str, losses: Sequence[Loss] = (), position: str = ""
+    ) -> None:
         """Write down one crossing.
 
         `hop` is `<protocol>.in` or `<protocol>.out` (`mcp.in`, `mqtt.out`), or `call` for a message between agents.

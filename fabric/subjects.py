@@ -144,7 +144,7 @@ def grants_for(
         if grant.right != right or (grant.history and (channels or not history)):
             continue
         for name in names if "{n}" in grant.subject else ("",):
-            for channel in (_reach(channels) if grant.channels else ("",)):
+            for channel in _reach(channels) if grant.channels else ("",):
                 subjects.append(grant.subject.format(n=name, c=channel))
     return list(dict.fromkeys(subjects))
 

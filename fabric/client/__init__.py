@@ -1,0 +1,35 @@
+"""The client library: what agents import. `fabric.connect` is the door; this package is what is behind it.
+
+Above: `fabric.connect`, `fabric.node`, edges, CLI. Below: `fabric.jetstream` and `fabric.rules`.
+"""
+
+from fabric.client.agent import Agent, Call
+from fabric.client.call import Invocation, Progress, Reply
+from fabric.client.cards import AgentCard, Skill, ToolContract, ToolSpec
+from fabric.client.channel import Channel, ChannelPublisher
+from fabric.client.member import Member
+from fabric.client.receipt import Receipt
+from fabric.client.registry import AgentEvent, Watch
+from fabric.client.session import Fabric, Session
+from fabric.client.tool import ToolError
+
+__all__ = [
+    "Agent",
+    "AgentCard",
+    "AgentEvent",
+    "Call",
+    "Channel",
+    "ChannelPublisher",
+    "Fabric",
+    "Invocation",
+    "Member",
+    "Progress",
+    "Receipt",
+    "Reply",
+    "Session",
+    "Skill",
+    "ToolContract",
+    "ToolError",
+    "ToolSpec",
+    "Watch",
+]

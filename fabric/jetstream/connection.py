@@ -177,7 +177,9 @@ class Connection:
                 return
             try:
                 await client.flush(timeout=int(PROBE_TIMEOUT_S))
-            except Exception as error:  # nats-py raises whatever its state machine met; each means "not usable"
+            except (
+                Exception
+            ) as error:  # nats-py raises whatever its state machine met; each means "not usable"
                 self._problem = f"the server did not answer a PING: {type(error).__name__}"
                 return
 
@@ -196,7 +198,9 @@ class Connection:
         if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < SERVER_OLDEST:
             await client.close()
             raise ServerTooOld(version, ".".join(map(str, SERVER_OLDEST)))
-        self.servers = list(dict.fromkeys([*self.servers, *(f"nats://{url}" for url in info.get("connect_urls", ()))]))
+        self.servers = list(
+            dict.fromkeys([*self.servers, *(f"nats://{url}" for url in info.get("connect_urls", ()))])
+        )
         self.writer.take()  # commands of a former connection: whoever sent them sends them again, or was told
         self.writer.payload_max = int(info.get("max_payload", self.writer.payload_max))
         self._client = client
@@ -245,7 +249,9 @@ class Connection:
         self._stream = None
         for waiting in self._answers.values():
             if not waiting.done():
-                waiting.set_exception(Refused("unreachable", unknown=True, detail=f"the connection was lost ({problem})"))
+                waiting.set_exception(
+                    Refused("unreachable", unknown=True, detail=f"the connection was lost ({problem})")
+                )
         _call_all(self.on_down)
 
     async def _drop_client(self) -> None:
@@ -257,7 +263,9 @@ class Connection:
             stream.transport.abort()  # nats-py's close() flushes first, and a stalled flush has no end
         try:
             await asyncio.wait_for(client.close(), CONNECT_TIMEOUT_S)
-        except Exception as error:  # it is gone either way; what its state machine raised is of interest to a log only
+        except (
+            Exception
+        ) as error:  # it is gone either way; what its state machine raised is of interest to a log only
             log.debug("%s: nats-py on close: %r", self.name, error)
 
     # Writing
@@ -278,7 +286,9 @@ class Connection:
     @property
     def is_congested(self) -> bool:
         """Whether the socket's buffer is full; publishers then `await room()`."""
-        return self._stream is not None and self._stream.transport.get_write_buffer_size() > BUFFERED_BYTES_MAX
+        return (
+            self._stream is not None and self._stream.transport.get_write_buffer_size() > BUFFERED_BYTES_MAX
+        )
 
     async def room(self, timeout_s: float) -> None:
         """Until the socket takes more. Raises Refused when it does not in time."""
@@ -288,7 +298,9 @@ class Connection:
         try:
             await asyncio.wait_for(stream.drain(), timeout_s)
         except TimeoutError:
-            raise Refused("unreachable", retry_after_ms=1000, detail="the server takes no more bytes") from None
+            raise Refused(
+                "unreachable", retry_after_ms=1000, detail="the server takes no more bytes"
+            ) from None
         except OSError:
             return  # the keeper has seen it too
 
@@ -314,7 +326,9 @@ class Connection:
             self.writer.command(f"UNSUB {subscription.sid}".encode())
             self.wake()
 
-    async def request(self, subject: str, payload: bytes = b"", *, header: bytes = b"", timeout_s: float = 5.0) -> Reply:
+    async def request(
+        self, subject: str, payload: bytes = b"", *, header: bytes = b"", timeout_s: float = 5.0
+    ) -> Reply:
         """Send and wait for one answer. Raises NoResponders at once when nobody listens, Refused("timeout") when no
         answer comes (which is also how the server treats a request that the credential does not allow)."""
         deadline = monotonic() + timeout_s
@@ -328,7 +342,9 @@ class Connection:
             self.wake()
             reply = await asyncio.wait_for(answer, deadline - monotonic())
         except TimeoutError:
-            raise Refused("timeout", unknown=True, detail=f"no answer on {subject} within {timeout_s:g} s") from None
+            raise Refused(
+                "timeout", unknown=True, detail=f"no answer on {subject} within {timeout_s:g} s"
+            ) from None
         finally:
             del self._answers[ticket]
         if not reply.data and status_of(reply.header) == 503:
@@ -352,7 +368,11 @@ class Connection:
             if denied is None:
                 passed.append(line)
                 continue
-            log.warning("%s: %s", self.name, PermissionDenied(" ".join(denied), "see the names and channels of FABRIC_CREDS"))
+            log.warning(
+                "%s: %s",
+                self.name,
+                PermissionDenied(" ".join(denied), "see the names and channels of FABRIC_CREDS"),
+            )
             for callback in self.on_denied:
                 callback(*denied)
         return passed
@@ -364,7 +384,9 @@ def _denied(line: bytes) -> tuple[str, str] | None:
     if not text.startswith("-ERR 'Permissions Violation for "):
         return None
     verb, _, rest = text[len("-ERR 'Permissions Violation for ") :].partition(" to ")
-    return ("publish" if verb == "Publish" else "subscribe"), rest.split('"')[1] if '"' in rest else rest.strip()
+    return ("publish" if verb == "Publish" else "subscribe"), rest.split('"')[
+        1
+    ] if '"' in rest else rest.strip()
 
 
 def _call_all(callbacks: list[Callable[[], object]]) -> None:

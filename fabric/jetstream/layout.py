@@ -71,7 +71,9 @@ def streams() -> Iterator[dict[str, Any]]:
     }
 
 
-async def apply_layout(request: Request, *, replicas: int = 1, overrides: Mapping[str, Any] | None = None) -> None:
+async def apply_layout(
+    request: Request, *, replicas: int = 1, overrides: Mapping[str, Any] | None = None
+) -> None:
     """Create or update every stream. `request(subject, body)` answers with the API's reply; safe to call again.
 
     Raises InternalError with the server's words when a stream is refused.
@@ -89,4 +91,6 @@ async def put_stream(request: Request, config: dict[str, Any]) -> None:
     if reply.get("error", {}).get("err_code") == 10058:  # name already in use with another configuration
         reply = json.loads(await request(f"$JS.API.STREAM.UPDATE.{name}", body))
     if "error" in reply:
-        raise InternalError(f"stream {name}: {reply['error'].get('description')} ({reply['error'].get('err_code')})")
+        raise InternalError(
+            f"stream {name}: {reply['error'].get('description')} ({reply['error'].get('err_code')})"
+        )

@@ -31,7 +31,9 @@ class _Lane:
         try:
             lines = self._feed(data)
         except ValueError as error:
-            raise ProtocolError(str(error)) from error  # the one exception that makes nats-py close instead of stalling
+            raise ProtocolError(
+                str(error)
+            ) from error  # the one exception that makes nats-py close instead of stalling
         for line in lines:
             await self._control.parse(line)
 
@@ -60,5 +62,3 @@ def server_info(client: Client) -> dict[str, Any]:
     """What the server said of itself."""
     info: dict[str, Any] = client._server_info
     return info
-
-

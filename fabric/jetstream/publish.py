@@ -30,7 +30,9 @@ Outcome = int | Refused
 Settle = Callable[[int, Outcome], object]
 """Called once per offer with the `count` it was offered under."""
 
-RETRY_LINE = b"Fab-Retry: 1\r\n"  # a receiver looks into its ledger only for messages that may be second copies
+RETRY_LINE = (
+    b"Fab-Retry: 1\r\n"  # a receiver looks into its ledger only for messages that may be second copies
+)
 TICK_S = 0.25
 NO_LEADER_RETRY_S = 0.25
 FULL_RETRY_MS = 1000
@@ -54,7 +56,9 @@ class Event(NamedTuple):
 class Publisher:
     """One per connection. `in_flight_max` bounds what all its users together may have unsettled."""
 
-    def __init__(self, connection: Connection, *, inbox: str, deadline_s: float = 15.0, in_flight_max: int = 65_536) -> None:
+    def __init__(
+        self, connection: Connection, *, inbox: str, deadline_s: float = 15.0, in_flight_max: int = 65_536
+    ) -> None:
         self.connection = connection
         self.in_flight_max = in_flight_max
         self._window: Window[Event] = Window(deadline_s=deadline_s)
@@ -86,12 +90,21 @@ class Publisher:
             else:
                 return
             if monotonic() >= deadline:
-                raise Refused("full", retry_after_ms=FULL_RETRY_MS, depth=len(self._window), detail="the publish window is full")
+                raise Refused(
+                    "full",
+                    retry_after_ms=FULL_RETRY_MS,
+                    depth=len(self._window),
+                    detail="the publish window is full",
+                )
 
     @property
     def is_open(self) -> bool:
         """Whether `admit` would return at once."""
-        return self.connection.is_up and not self.connection.is_congested and len(self._window) < self.in_flight_max
+        return (
+            self.connection.is_up
+            and not self.connection.is_congested
+            and len(self._window) < self.in_flight_max
+        )
 
     def offer(self, event: Event) -> None:
         """Write it; `event.settle` learns the outcome. Raises LimitExceeded when it can never be stored."""
@@ -101,7 +114,9 @@ class Publisher:
         except CodecError as error:
             self._window.settle(ticket)
             limit = self.connection.writer.payload_max
-            raise LimitExceeded("bytes of headers and payload", allowed=limit, actual=len(event.payload), hint=error.what) from None
+            raise LimitExceeded(
+                "bytes of headers and payload", allowed=limit, actual=len(event.payload), hint=error.what
+            ) from None
         if self._task is None:
             self._task = asyncio.create_task(self._tick(), name="fabric-publish-window")
 
@@ -121,7 +136,10 @@ class Publisher:
             await asyncio.gather(self._task, return_exceptions=True)
         self.connection.unsubscribe(self._subscription)
         for event in self._window.drain():
-            self._settle(event, Refused("closing", unknown=True, detail="the connection closed before the log answered"))
+            self._settle(
+                event,
+                Refused("closing", unknown=True, detail="the connection closed before the log answered"),
+            )
 
     def _write(self, ticket: int, event: Event, first: bytes) -> None:
         writer = self.connection.writer
@@ -129,7 +147,15 @@ class Publisher:
             writer.publish(event.subject, self._reply, first, event.payload, ticket)
         else:
             writer.publish_event(
-                event.subject, self._reply, ticket, event.template, first, event.id_prefix, event.count, event.time_us, event.payload
+                event.subject,
+                self._reply,
+                ticket,
+                event.template,
+                first,
+                event.id_prefix,
+                event.count,
+                event.time_us,
+                event.payload,
             )
         self.connection.wake()
 
@@ -177,7 +203,12 @@ class Publisher:
             self.retried += 1
             self._write(ticket, event, _as_retry(event))
         for event in due.expired:
-            self._settle(event, Refused("timeout", retry_after_ms=1000, unknown=True, detail="the log did not answer in time"))
+            self._settle(
+                event,
+                Refused(
+                    "timeout", retry_after_ms=1000, unknown=True, detail="the log did not answer in time"
+                ),
+            )
 
 
 def _as_retry(event: Event) -> bytes:
@@ -189,12 +220,18 @@ def _as_retry(event: Event) -> bytes:
 def _refusal(header: bytes, data: bytes) -> Refused | None:
     # None: nobody took it (no stream leader, a busy ingest queue), so it is written again until its deadline.
     if not data:
-        return None if status_of(header) == 503 else Refused("unreachable", unknown=True, detail="an empty acknowledgement")
+        return (
+            None
+            if status_of(header) == 503
+            else Refused("unreachable", unknown=True, detail="an empty acknowledgement")
+        )
     try:
         error = json.loads(data)["error"]
         code, words = int(error.get("err_code", 0)), str(error.get("description", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Refused("unreachable", unknown=True, detail=f"an acknowledgement that cannot be read: {data[:80]!r}")
+        return Refused(
+            "unreachable", unknown=True, detail=f"an acknowledgement that cannot be read: {data[:80]!r}"
+        )
     if code in BUSY:
         return None
     if code in FULL:

@@ -78,11 +78,15 @@ class LogReader:
         page = await self._ask(stream, {"last_by_subj": pattern}, timeout_s)
         return page.messages[0] if page.messages else None
 
-    async def since_time(self, stream: str, pattern: str, start: str, *, timeout_s: float = PAGE_TIMEOUT_S) -> Page:
+    async def since_time(
+        self, stream: str, pattern: str, start: str, *, timeout_s: float = PAGE_TIMEOUT_S
+    ) -> Page:
         """As `page`, one message long, from an RFC 3339 time on."""
         return await self._ask(stream, {"start_time": start, "next_by_subj": pattern, "batch": 1}, timeout_s)
 
-    async def pages(self, stream: str, pattern: str, start: int, *, batch: int = PAGE_MESSAGES) -> AsyncIterator[list[Stored]]:
+    async def pages(
+        self, stream: str, pattern: str, start: int, *, batch: int = PAGE_MESSAGES
+    ) -> AsyncIterator[list[Stored]]:
         """Page after page until the end as it is then."""
         while True:
             page = await self.page(stream, pattern, start, batch=batch)
@@ -108,7 +112,9 @@ class LogReader:
             self.connection.wake()
             return await asyncio.wait_for(asked.done, timeout_s)
         except TimeoutError:
-            detail = f"reading {stream} gave no answer within {timeout_s:g} s; the credential may not read history"
+            detail = (
+                f"reading {stream} gave no answer within {timeout_s:g} s; the credential may not read history"
+            )
             raise Refused("timeout", retry_after_ms=1000, detail=detail) from None
         finally:
             del self._asked[ticket]
@@ -119,19 +125,29 @@ class LogReader:
             return
         status = status_of(header)
         if status == 0:
-            stored = Stored(number_in(header, b"Nats-Sequence"), value_in(header, b"Nats-Subject"), header, data)
+            stored = Stored(
+                number_in(header, b"Nats-Sequence"), value_in(header, b"Nats-Subject"), header, data
+            )
             asked.page.messages.append(stored)
-            if number_in(header, b"Nats-Num-Pending") < 0:  # a single message, not a batch: no end mark follows
+            if (
+                number_in(header, b"Nats-Num-Pending") < 0
+            ):  # a single message, not a batch: no end mark follows
                 asked.done.set_result(asked.page)
         elif status in (204, 404):
             asked.page.pending = max(number_in(header, b"Nats-Num-Pending"), 0)
             asked.done.set_result(asked.page)
         elif status == 503:
-            asked.done.set_exception(Refused("unreachable", retry_after_ms=1000, detail="nobody serves this log now"))
+            asked.done.set_exception(
+                Refused("unreachable", retry_after_ms=1000, detail="nobody serves this log now")
+            )
         else:
-            asked.done.set_exception(Refused("denied", detail=f"the log answered {header[9:60].decode('latin-1').strip()}"))
+            asked.done.set_exception(
+                Refused("denied", detail=f"the log answered {header[9:60].decode('latin-1').strip()}")
+            )
 
     def _abandon(self) -> None:
         for asked in self._asked.values():
             if not asked.done.done():
-                asked.done.set_exception(Unreachable(", ".join(self.connection.servers), "the connection broke while reading"))
+                asked.done.set_exception(
+                    Unreachable(", ".join(self.connection.servers), "the connection broke while reading")
+                )

@@ -19,13 +19,17 @@ class ApiError(FabricError):
         super().__init__(f"{subject}: {words} ({number})")
 
 
-async def api(connection: Connection, subject: str, body: object = None, *, timeout_s: float = 5.0) -> dict[str, Any]:
+async def api(
+    connection: Connection, subject: str, body: object = None, *, timeout_s: float = 5.0
+) -> dict[str, Any]:
     """One call of `$JS.API.<subject>`. Raises ApiError with the server's code, Refused("timeout"), NoResponders without JetStream."""
     payload = b"" if body is None else json.dumps(body).encode()
     reply = await connection.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s)
     answer: dict[str, Any] = json.loads(reply.data)
     if "error" in answer:
-        raise ApiError(subject, int(answer["error"].get("err_code", 0)), str(answer["error"].get("description", "")))
+        raise ApiError(
+            subject, int(answer["error"].get("err_code", 0)), str(answer["error"].get("description", ""))
+        )
     return answer
 
 

@@ -1,0 +1,354 @@
+"""An agent: a card in the registry, tools that answer calls, and a clean leave.
+
+| call     | input                              | act |
+|----------|------------------------------------|-----|
+| -        | request, room for it               | run the tool in a task, record it in the journal |
+| -        | request, `calls_max` running       | error `refused` with retry_after_ms |
+| -        | request for no tool of ours        | error `no_such_tool` with those there are |
+| running  | the tool returns or raises         | response or error, once |
+| running  | its deadline (`expirytime`)        | cancel the tool, error `deadline_exceeded` |
+| running  | cancel from the same caller        | cancel the tool, no answer: nobody waits |
+| running  | the agent leaves                   | cancel the tool after the grace, error `cancelled` |
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import msgspec
+
+from fabric import subjects
+from fabric.client.call import Failure, Progress, seconds_left
+from fabric.client.cards import AgentCard, SideEffects, Skill, ToolContract, ToolSpec
+from fabric.client.channel import Channel
+from fabric.client.context import Cause, current_cause
+from fabric.client.outbox import attribute_line, template
+from fabric.client.tool import Tool, ToolError
+from fabric.clock import now_us
+from fabric.errors import CallCancelled, ConfigInvalid, DeadlineExceeded, FabricError, NoSuchTool, Refused
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.nats.wire import Template
+
+if TYPE_CHECKING:
+    from fabric.client.call import Reply
+    from fabric.client.session import Fabric
+    from fabric.jetstream.connection import Subscription
+
+__all__ = ["Agent", "Call"]
+
+log = logging.getLogger("fabric.agent")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CALLS_MAX = 1024  # handlers at once: beyond, callers are refused rather than queued without a bound
+BUSY_RETRY_MS = 100
+DEADLINE_DEFAULT_S = 60.0  # of a request that states none
+LEAVE_GRACE_S = 2.0
+MESSAGE_CHARS_MAX = 2000  # of a remote error's text
+
+
+class Call:
+    """The call being handled. Give a parameter of a tool this type to receive it."""
+
+    def __init__(self, agent: "Agent", request: Envelope, reply: bytes) -> None:
+        self.request = request
+        self.agent = agent
+        self._reply = reply
+        self._sequence = 0
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self.request.id
+
+    @property
+    def caller(self) -> str:
+        """The name of who calls; the server vouches for it."""
+        return self.request.source_name
+
+    @property
+    def conversation(self) -> str:
+        """What all messages of one story share."""
+        return self.request.correlationid or self.request.id
+
+    def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell the caller how far it is. Not waited for."""
+        self._send("progress", msgspec.json.encode(Progress(progress, total, message)._asdict()))
+
+    def trace(self) -> dict[str, str]:
+        """Where this call stands in its story, for a message in another protocol: A2A `metadata`, MCP `_meta`, MQTT user properties."""
+        return {
+            "io.agentfabric/conversation": self.conversation,
+            "io.agentfabric/causationid": self.request.id,
+        }
+
+    def _send(self, kind: str, data: bytes) -> None:
+        session = self.agent.fabric.session
+        first = (
+            attribute_line("correlationid", self.conversation)
+            + attribute_line("causationid", self.request.id)
+            + f"ce-fabseq: {self._sequence}\r\n".encode()
+        )
+        self._sequence += 1
+        session.connection.writer.publish_event(
+            self._reply,
+            b"",
+            -1,
+            self.agent.template(kind),
+            first,
+            f"{session.process}-".encode(),
+            session.next_count(),
+            now_us(),
+            data,
+        )
+        session.connection.wake()
+
+
+class Agent:
+    """Made by `Fabric.agent`; live inside its `async with`. Tools are added before or while it is live."""
+
+    def __init__(
+        self,
+        fabric: "Fabric",
+        *,
+        skills: Sequence[Skill | str],
+        description: str,
+        version: str,
+        take_over: bool,
+        calls_max: int = CALLS_MAX,
+    ) -> None:
+        self.fabric = fabric
+        self.name = fabric.name
+        self.calls_max = calls_max
+        self.epoch = 0
+        self._skills = tuple(Skill(skill) if isinstance(skill, str) else skill for skill in skills)
+        self._description = description
+        self._version = version
+        self._take_over = take_over
+        self._tools: dict[str, Tool] = {}
+        self._running: dict[tuple[bytes, str], asyncio.Task[None]] = {}
+        self._subscription: Subscription | None = None
+        self._templates: dict[str, Template] = {}
+        self._update: asyncio.Task[None] | None = None
+
+    # Tools
+
+    @overload
+    def tool(self, function: F) -> F: ...
+    @overload
+    def tool(
+        self,
+        *,
+        name: str | None = None,
+        side_effects: SideEffects = "writes",
+        idempotent: bool = False,
+        cost: float = 0.0,
+        errors: Sequence[str] = (),
+    ) -> Callable[[F], F]: ...
+    def tool(
+        self,
+        function: F | None = None,
+        *,
+        name: str | None = None,
+        side_effects: SideEffects = "writes",
+        idempotent: bool = False,
+        cost: float = 0.0,
+        errors: Sequence[str] = (),
+    ) -> F | Callable[[F], F]:
+        """Offer a coroutine function as a tool: `@me.tool`, or `@me.tool(side_effects="none")` with its contract.
+
+        Its arguments are checked against the annotations before it runs. A `ToolError` it raises is answered with its code;
+        anything else as `internal`, its traceback logged here and not sent.
+        """
+
+        def add(function: F) -> F:
+            made = Tool(function, ToolContract(side_effects, idempotent, cost, tuple(errors)), Call, name)
+            if "." in made.name or not made.name:
+                raise ConfigInvalid(f"tool {made.name!r}", "a tool's name is not empty and has no dot")
+            self._tools[made.name] = made
+            if self._subscription is not None:
+                self._announce()
+            return function
+
+        return add if function is None else add(function)
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """What it offers."""
+        return tuple(tool.spec for tool in self._tools.values())
+
+    def card(self) -> AgentCard:
+        """Its card as the registry has it."""
+        session = self.fabric.session
+        return AgentCard(
+            self.name,
+            self.epoch,
+            session.process,
+            session.token,
+            self._version,
+            self._description,
+            self._skills,
+            self.tools,
+        )
+
+    # What an agent does as itself
+
+    def channel(self, name: str) -> Channel:
+        """A channel to which this agent publishes under its own name."""
+        return self.fabric.channel(name)
+
+    async def call(
+        self,
+        target: str,
+        arguments: object = None,
+        *,
+        deadline_s: float = 30.0,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> "Reply":
+        """Call another agent under its own name."""
+        return await self.fabric.call(target, arguments, deadline_s=deadline_s, on_progress=on_progress)
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        """Registers; raises NameInUse when another live process holds the name."""
+        session = self.fabric.session
+        self.epoch = await session.registry.claim(self, take_over=self._take_over)
+        self._subscription = session.connection.subscribe(subjects.calls_to(self.fabric.token), self._arrived)
+        await session.registry.announce(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    async def leave(self, grace_s: float = LEAVE_GRACE_S) -> None:
+        """Leave the registry, take no more calls, let running ones end within the grace. Safe to call twice."""
+        if self._subscription is None:
+            return
+        session = self.fabric.session
+        session.connection.unsubscribe(self._subscription)
+        self._subscription = None
+        try:
+            await session.registry.withdraw(self)
+        except FabricError as error:
+            log.warning(
+                "agent %s left without telling the registry: %s; its lease will end", self.name, error
+            )
+        tasks = list(self._running.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+        for task in tasks:
+            task.cancel("leaving")
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def fenced(self) -> None:
+        """Another process took the name over: stop answering in it."""
+        if self._subscription is not None:
+            log.warning("agent %s: another process took the name over", self.name)
+            self.fabric.session.connection.unsubscribe(self._subscription)
+            self._subscription = None
+
+    def _announce(self) -> None:
+        if self._update is None or self._update.done():
+            self._update = asyncio.create_task(
+                self.fabric.session.registry.announce(self), name=f"fabric-announce-{self.name}"
+            )
+
+    # Calls
+
+    def template(self, kind: str) -> Template:
+        """Header lines of answers of one kind."""
+        if kind not in self._templates:
+            self._templates[kind] = template(
+                source=self.fabric.source,
+                kind=kind,
+                datacontenttype="application/json",
+                fabepoch=str(self.epoch),
+                fabfinal="false" if kind == "progress" else "true",
+            )
+        return self._templates[kind]
+
+    def _arrived(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
+        request = Envelope.from_nats(subject, header, data)
+        caller = subject.rpartition(b".")[2]
+        if request.source.rpartition("/")[2].encode() != caller:
+            log.warning(
+                "agent %s: a call whose source %s is not its credential's (%s) was refused",
+                self.name,
+                request.source,
+                caller.decode(),
+            )
+            self._refuse(request, reply, "denied", "the source attribute is not the credential's name")
+            return
+        if request.kind == "cancel":
+            task = self._running.get((caller, request.causationid or ""))
+            if task is not None:
+                task.cancel("cancelled by the caller")
+            return
+        key = (caller, request.id)
+        if len(self._running) >= self.calls_max:
+            self._refuse(request, reply, "full", f"agent {self.name} has {self.calls_max} calls running")
+            return
+        if key in self._running:
+            self._refuse(request, reply, "denied", f"call {request.id} is running already")
+            return
+        task = asyncio.get_running_loop().create_task(self._run(request, reply))
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._running.pop(key, None))
+
+    def _refuse(self, request: Envelope, reply: bytes, reason: str, message: str) -> None:
+        retry_after_ms = BUSY_RETRY_MS if reason == "full" else 0
+        data = {"reason": reason, "retry_after_ms": retry_after_ms, "depth": len(self._running)}
+        failure = Failure(Refused.code, message, reason == "full", data)
+        if reply:
+            Call(self, request, reply)._send("error", msgspec.json.encode(failure))
+
+    async def _run(self, request: Envelope, reply: bytes) -> None:
+        call = Call(self, request, reply)
+        session = self.fabric.session
+        session.journal.record(request, "call", peer=self.name)
+        left_s = seconds_left(request, DEADLINE_DEFAULT_S)
+        current_cause.set(Cause(call.conversation, request.id, now_us() + round(left_s * 1e6)))
+        kind, data = "error", b""
+        timer = asyncio.timeout(left_s)
+        try:
+            async with timer:
+                kind, data = "response", await self._answer(request, call)
+        except TimeoutError as error:
+            words = str(DeadlineExceeded(request.subject or "", left_s)) if timer.expired() else str(error)
+            data = _failure(DeadlineExceeded.code if timer.expired() else "internal", words)
+        except asyncio.CancelledError as cancelled:
+            if "cancelled by the caller" in cancelled.args:
+                return
+            data = _failure(CallCancelled.code, f"agent {self.name} is leaving")
+        except NoSuchTool as error:
+            data = _failure(error.code, str(error), data={"known": error.known})
+        except ToolError as error:
+            data = _failure(error.remote_code, str(error), error.remote_retriable, error.data)
+        except FabricError as error:
+            data = _failure(error.code, str(error), error.retriable)
+        except Exception as error:
+            log.exception("agent %s: %s raised", self.name, request.subject)
+            data = _failure("internal", f"{type(error).__name__}: {error}")
+        self._reply(call, kind, data)
+
+    def _reply(self, call: Call, kind: str, data: bytes) -> None:
+        try:
+            call._send(kind, data)
+        except ValueError as error:  # CodecError: the answer is larger than a message may be
+            call._send("error", _failure("limit_exceeded", f"the answer cannot be sent: {error}"))
+
+    async def _answer(self, request: Envelope, call: Call) -> bytes:
+        name = (request.subject or "").partition(".")[2]
+        tool = self._tools.get(name)
+        if tool is None:
+            raise NoSuchTool(self.name, name, tuple(self._tools))
+        arguments = tool.arguments(request.data)
+        if tool.context_parameter is not None:
+            arguments[tool.context_parameter] = call
+        return msgspec.json.encode(await tool.function(**arguments))
+
+
+def _failure(code: str, message: str, retriable: bool = False, data: object = None) -> bytes:
+    return msgspec.json.encode(Failure(code, message[:MESSAGE_CHARS_MAX], retriable, data))

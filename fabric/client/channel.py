@@ -1,0 +1,283 @@
+"""Channels: named logs that exist as soon as somebody uses them. Publish one message and await its Receipt, or open a
+publisher and keep thousands in flight; `join` is in `member`."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Self
+
+import msgspec
+
+from fabric import subjects
+from fabric.client.context import current_cause
+from fabric.client.member import Member
+from fabric.client.outbox import attribute_line, completed, template
+from fabric.client.receipt import Receipt
+from fabric.clock import monotonic, now_us
+from fabric.errors import InvalidName, Refused
+from fabric.jetstream.layout import channel_stream
+from fabric.jetstream.publish import Event, Outcome
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.names import is_pattern, pattern_name
+from fabric_codecs.nats.wire import Template
+
+if TYPE_CHECKING:
+    from fabric.client.session import Fabric
+
+__all__ = ["Channel", "ChannelPublisher", "Delivery"]
+
+Delivery = Literal["durable", "live"]
+Since = Literal["now", "beginning"] | int | datetime
+to_json = msgspec.json.Encoder().encode
+
+REFUSALS_KEPT = 16  # of a publisher without a handler: enough to see what was wrong
+
+
+def encoded(data: object) -> tuple[bytes, str]:
+    """Payload and media type of what a user hands in."""
+    if isinstance(data, bytes):
+        return data, "application/octet-stream"
+    if isinstance(data, str):
+        return data.encode(), "text/plain"
+    return to_json(data), "application/json"
+
+
+class Channel:
+    """A channel, or a pattern of channels (`*` one level, a final `>` this and all below) that can only be joined."""
+
+    def __init__(self, fabric: "Fabric", name: str) -> None:
+        try:
+            self.name = pattern_name(name)
+        except CodecError as error:
+            raise InvalidName("channel", name, error.what) from None
+        self.fabric = fabric
+        self.is_pattern = is_pattern(self.name)
+        self._templates: dict[tuple[str, str], Template] = {}
+
+    async def publish(self, data: object, *, delivery: Delivery = "durable", **attributes: str) -> Receipt:
+        """Publish one message and wait until the fabric has it: a round trip. For many, use `publisher`.
+
+        `data` is bytes, str, anything msgspec can make JSON of, or an Envelope, which goes out as it is. `attributes` are
+        CloudEvents attributes (`partitionkey=...`). Raises Refused (with `retry_after_ms`), LimitExceeded, InvalidName for a pattern.
+        """
+        self._concrete()
+        envelope = data if isinstance(data, Envelope) else self._envelope(data, attributes)
+        if delivery == "live":
+            await self.fabric.session.publisher.admit()
+            self._send_live_envelope(envelope)
+            return Receipt(envelope.id)
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        await self.fabric.session.publisher.admit()
+        self.fabric.session.publisher.offer(
+            Event(
+                self._subject("durable"),
+                None,
+                envelope.nats_header(),
+                b"",
+                0,
+                0,
+                envelope.data,
+                lambda _, outcome: _resolve(done, outcome),
+            )
+        )
+        outcome = await done
+        if isinstance(outcome, Refused):
+            raise outcome
+        return Receipt(envelope.id, channel_stream(subjects.shard(self.name)), abs(outcome), outcome < 0)
+
+    def publisher(
+        self,
+        *,
+        window: int = 4096,
+        delivery: Delivery = "durable",
+        on_outcome: Callable[[int, Receipt | Refused], object] | None = None,
+    ) -> "ChannelPublisher":
+        """A pipelined publisher: `async with channel.publisher() as out: await out.send(data)`."""
+        self._concrete()
+        return ChannelPublisher(self, window, delivery, on_outcome)
+
+    def join(self, handler: Callable[[Envelope], object] | None = None, *, since: Since = "now") -> Member:
+        """Become a member, for as long as `async with` lasts: `async with channel.join() as member: async for envelope in member`.
+
+        With a `handler` each message is handed to it as it comes, without a task and without a queue; it must not wait.
+        `since`: "now", "beginning", a sequence (of one channel's log), or a time. History holds durable messages only.
+        """
+        return Member(self.fabric.session, self.name, handler, since)
+
+    def template(self, media_type: str, delivery: str) -> Template:
+        """The header lines that messages of this channel share."""
+        key = (media_type, delivery)
+        if key not in self._templates:
+            self._templates[key] = template(
+                source=self.fabric.source,
+                kind="event",
+                subject=self.name,
+                datacontenttype=media_type,
+                fabproto=self.fabric.protocol,
+            )
+        return self._templates[key]
+
+    def _envelope(self, data: object, attributes: dict[str, str]) -> Envelope:
+        payload, media_type = encoded(data)
+        cause = current_cause.get()
+        if cause is not None:
+            attributes = {"correlationid": cause.correlationid, "causationid": cause.causationid} | attributes
+        return self.fabric.envelope(
+            payload, kind="event", subject=self.name, **{"datacontenttype": media_type} | attributes
+        )
+
+    def _send_live_envelope(self, envelope: Envelope) -> None:
+        connection = self.fabric.session.connection
+        header = completed(envelope, source=self.fabric.source, new_id="").nats_header()
+        first = self.fabric.session.live_line(self._subject("live"))
+        connection.writer.publish(
+            self._subject("live"), b"", header[:10] + first + header[10:], envelope.data
+        )
+        connection.wake()
+
+    def _subject(self, delivery: str) -> bytes:
+        build = subjects.live if delivery == "live" else subjects.durable
+        return build(self.fabric.token, self.name).encode()
+
+    def _concrete(self) -> None:
+        if self.is_pattern:
+            raise InvalidName(
+                "channel", self.name, "it is a pattern, which can be joined but not published to"
+            )
+
+
+class ChannelPublisher:
+    """Keeps up to `window` messages in flight. Every message ends in a Receipt or a Refused: told to `on_outcome(number, outcome)`
+    when given, where `number` is what `send` returned; without it, leaving the block raises the first Refused, with the
+    number of all in its note. Leaving the block waits until every message is settled."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        window: int,
+        delivery: Delivery,
+        on_outcome: Callable[[int, Receipt | Refused], object] | None,
+    ) -> None:
+        self.channel = channel
+        self.window = window
+        self.delivery = delivery
+        self.accepted = 0
+        self.refused = 0
+        self.refusals: list[Refused] = []
+        self._on_outcome = on_outcome
+        self._session = channel.fabric.session
+        self._publisher = self._session.publisher
+        self._subject = channel._subject(delivery)
+        self._stream = channel_stream(subjects.shard(channel.name))
+        self._process = f"{self._session.process}-".encode()
+        self._count = 0
+        self._in_flight = 0
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Messages without an outcome yet."""
+        return self._in_flight
+
+    async def send(self, data: object) -> int:
+        """Offer one message; returns its number at once unless the window is full. Raises LimitExceeded, Unreachable, Refused(closing)."""
+        if type(data) is bytes:
+            payload, media_type = data, "application/octet-stream"
+        else:
+            payload, media_type = encoded(data)
+        if self._in_flight >= self.window or not self._publisher.is_open:
+            await self._room()
+        number = self._session.next_count()
+        if self.delivery == "live":
+            self._send_live(number, payload, media_type)
+        else:
+            self._in_flight += 1
+            try:
+                self._publisher.offer(
+                    Event(
+                        self._subject,
+                        self.channel.template(media_type, "durable"),
+                        b"",
+                        self._process,
+                        number,
+                        now_us(),
+                        payload,
+                        self._settled,
+                    )
+                )
+            except Exception:
+                self._in_flight -= 1
+                raise
+        self._count += 1
+        return number
+
+    def _send_live(self, number: int, payload: bytes, media_type: str) -> None:
+        session = self._session
+        session.connection.writer.publish_event(
+            self._subject,
+            b"",
+            -1,
+            self.channel.template(media_type, "live"),
+            session.live_line(self._subject),
+            self._process,
+            number,
+            now_us(),
+            payload,
+        )
+        session.connection.wake()
+        self.accepted += 1
+        if self._on_outcome is not None:
+            self._on_outcome(number, Receipt(f"{session.process}-{number}"))
+
+    def _settled(self, number: int, outcome: Outcome) -> None:
+        self._in_flight -= 1
+        if isinstance(outcome, Refused):
+            self.refused += 1
+            if self._on_outcome is not None:
+                self._on_outcome(number, outcome)
+            elif len(self.refusals) < REFUSALS_KEPT:
+                self.refusals.append(outcome)
+        else:
+            self.accepted += 1
+            if self._on_outcome is not None:
+                self._on_outcome(
+                    number,
+                    Receipt(f"{self._session.process}-{number}", self._stream, abs(outcome), outcome < 0),
+                )
+        # Woken at half: a publisher that is woken for every acknowledgement pays a loop turn for each message.
+        if self._waiting is not None and self._in_flight <= self.window // 2 and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def _room(self) -> None:
+        while self._in_flight >= self.window:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting  # bounded: the publish window settles every message by its deadline
+            self._waiting = None
+        await self._publisher.admit()
+
+    async def settle(self) -> None:
+        """Until every message offered so far has its outcome; bounded by the publish deadline."""
+        window, self.window = self.window, 1
+        try:
+            while self._in_flight:
+                self._waiting = asyncio.get_running_loop().create_future()
+                await self._waiting
+        finally:
+            self._waiting, self.window = None, window
+
+    async def __aenter__(self) -> Self:
+        self._started = monotonic()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self.settle()
+        if kind is None and self.refusals:
+            first = self.refusals[0]
+            first.add_note(f"{self.refused:,} of {self.refused + self.accepted:,} messages were refused")
+            raise first
+
+
+def _resolve(done: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+    if not done.done():
+        done.set_result(outcome)

@@ -1,0 +1,298 @@
+"""A member of a channel: the live feed, and the log wherever the feed had a gap.
+
+`rules/repair.py` decides; this module subscribes, reads back and hands on. A member has no consumer on the server. Its
+queue is bounded: a durable channel's slow reader falls back to the log and loses nothing; live messages that find the
+queue full are counted in `missed`, as are those whose running number shows that they never came.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Self
+
+from fabric import subjects
+from fabric.clock import monotonic
+from fabric.errors import FabricError, Refused, Unreachable
+from fabric.jetstream.connection import Subscription
+from fabric.jetstream.layout import channel_stream
+from fabric.rules.ledger import Ledger
+from fabric.rules.missed import MissedCounter
+from fabric.rules.repair import Track, Verdict
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.nats.wire import positions, source_agrees, value_in
+
+if TYPE_CHECKING:
+    from fabric.client.session import Session
+
+__all__ = ["Member"]
+
+log = logging.getLogger("fabric.member")
+
+QUEUE_MESSAGES_MAX = 1024
+QUEUE_BYTES_MAX = 4 << 20
+READ_RETRY_S = 0.5
+DELIVER, LATER = Verdict.DELIVER, Verdict.LATER
+
+
+class _Feed:
+    """One filter in one shard: its track and what reads it back."""
+
+    __slots__ = ("filter", "reading", "shard", "stream", "track")
+
+    def __init__(self, shard: int, pattern: str, now: float) -> None:
+        self.shard = shard
+        self.stream = channel_stream(shard)
+        self.filter = pattern
+        self.track = Track(now)
+        self.reading: asyncio.Task[None] | None = None
+
+
+class Member:
+    """Made by `Channel.join`. Order: per channel and source live, per channel in history; none across channels of a pattern.
+
+    Counters: `delivered`, `missed` (live messages that never came or found the queue full), `forged` (source attribute and
+    credential disagreed: not delivered), `repaired` (gaps read back from the log), `duplicates` (second copies withheld).
+    """
+
+    def __init__(
+        self,
+        session: "Session",
+        pattern: str,
+        handler: Callable[[Envelope], object] | None,
+        since: Literal["now", "beginning"] | int | datetime,
+    ) -> None:
+        self.pattern = pattern
+        self.delivered = 0
+        self.forged = 0
+        self.handler_errors = 0
+        self._overflowed = 0
+        self._session = session
+        self._handler = handler
+        self._since = since
+        self._ledger = Ledger()
+        self._live = MissedCounter()
+        self._queue: deque[Envelope] = deque()
+        self._queued_bytes = 0
+        self._arrival = asyncio.Event()
+        self._space = asyncio.Event()
+        self._closed = False
+        self._subscriptions: list[Subscription] = []
+        self._feeds: dict[int, tuple[_Feed, ...]] = {}
+        self._hides_system = pattern[0] in "*>"  # `$`-topics never match a root wildcard
+
+    @property
+    def missed(self) -> int:
+        """Live messages that were published to this channel and not delivered here."""
+        return self._live.missed + self._overflowed
+
+    @property
+    def repaired(self) -> int:
+        """Gaps of the live feed that were found."""
+        return sum(feed.track.gaps for feed in self._all())
+
+    @property
+    def duplicates(self) -> int:
+        """Second copies withheld."""
+        return self._ledger.duplicates
+
+    async def __aenter__(self) -> Self:
+        """Returns when the subscription is active and the starting point is known."""
+        session, now = self._session, monotonic()
+        for shard in subjects.shards_of_pattern(self.pattern):
+            self._feeds[shard] = tuple(
+                _Feed(shard, one, now) for one in subjects.stored_filters(self.pattern, shard)
+            )
+        for index, subject in enumerate(subjects.durable_feeds(self.pattern)):
+            self._subscriptions.append(session.connection.subscribe(subject, self._durable_handler(index)))
+        for subject in subjects.live_feeds(self.pattern):
+            self._subscriptions.append(session.connection.subscribe(subject, self._on_live))
+        session.members.add(self)
+        try:
+            await asyncio.gather(*(self._start(feed) for feed in self._all()))
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Leave. What is queued is discarded. Safe to call twice."""
+        self._closed = True
+        self._session.members.discard(self)
+        for subscription in self._subscriptions:
+            self._session.connection.unsubscribe(subscription)
+        tasks = [feed.reading for feed in self._all() if feed.reading is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._arrival.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Envelope:
+        while not self._queue:
+            if self._closed:
+                raise StopAsyncIteration
+            self._arrival.clear()
+            await self._arrival.wait()
+        envelope = self._queue.popleft()
+        self._queued_bytes -= len(envelope.data)
+        if len(self._queue) <= QUEUE_MESSAGES_MAX // 2:
+            self._space.set()
+        return envelope
+
+    async def _start(self, feed: _Feed) -> None:
+        reader, since = self._session.reader, self._since
+        if since == "beginning":
+            feed.track.start(0)
+        elif isinstance(since, int):
+            feed.track.start(max(since - 1, 0))
+        else:
+            first = None
+            if isinstance(since, datetime):
+                moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+                page = await reader.since_time(feed.stream, feed.filter, moment)
+                first = page.messages[0].sequence - 1 if page.messages else None
+            if first is None:
+                last = await reader.last(feed.stream, feed.filter)
+                feed.track.start(last.sequence if last else 0)
+                if feed.track.caught_up(feed.track.verified, monotonic()):
+                    return
+            else:
+                feed.track.start(first)
+        self._read(feed)
+
+    # The live feeds
+
+    def _durable_handler(self, index: int) -> Callable[[bytes, bytes, bytes, bytes], object]:
+        # fab.cho.<shard>.<source>.<channel>: the shard is one digit, SHARDS is 8
+        feeds = {shard: several[index] for shard, several in self._feeds.items()}
+
+        def on_durable(subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
+            feed = feeds[subject[8] - 48]
+            sequence, previous = positions(header)
+            track = feed.track
+            verdict = track.live(subject, sequence, previous, monotonic())
+            if verdict is DELIVER:
+                if self._handler is None and self._is_full(data):
+                    track.undo(subject, sequence, previous)
+                    self._read(feed)
+                else:
+                    self._hand_on(subject, header, data)
+            elif verdict is LATER:
+                self._read(feed)
+
+        return on_durable
+
+    def _on_live(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
+        self._live.observe(subject, value_in(header, b"ce-fablive"))
+        if self._handler is None and self._is_full(data):
+            self._overflowed += 1
+        elif not source_agrees(subject, header):
+            self.forged += 1
+        elif not self._is_hidden(subject):
+            self._deliver(Envelope.from_nats(subject, header, data))
+
+    def _hand_on(self, subject: bytes, header: bytes, data: bytes) -> None:
+        if not source_agrees(subject, header):
+            self.forged += 1
+        elif not self._is_hidden(subject) and self._ledger.admit(
+            subject, value_in(header, b"ce-id"), b"\r\nFab-Retry: " in header
+        ):
+            self._deliver(Envelope.from_nats(subject, header, data))
+
+    def _is_hidden(self, subject: bytes) -> bool:
+        return self._hides_system and subjects.channel_of(subject.decode()).startswith("$")
+
+    def _is_full(self, data: bytes) -> bool:
+        return len(self._queue) >= QUEUE_MESSAGES_MAX or (
+            bool(self._queue) and self._queued_bytes + len(data) > QUEUE_BYTES_MAX
+        )
+
+    def _deliver(self, envelope: Envelope) -> None:
+        self.delivered += 1
+        if self._handler is None:
+            self._queue.append(envelope)
+            self._queued_bytes += len(envelope.data)
+            self._arrival.set()
+            return
+        try:
+            self._handler(envelope)
+        except Exception:
+            self.handler_errors += 1
+            log.exception("a handler of channel %s raised on %s", self.pattern, envelope.id)
+
+    # The log
+
+    def _read(self, feed: _Feed) -> None:
+        if feed.reading is None and not self._closed:
+            feed.reading = asyncio.create_task(self._read_back(feed), name=f"fabric-read-back-{self.pattern}")
+            feed.reading.add_done_callback(lambda task: self._read_ended(feed, task))
+
+    def _read_ended(self, feed: _Feed, task: "asyncio.Task[None]") -> None:
+        feed.reading = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("channel %s: reading back %s ended", self.pattern, feed.stream, exc_info=error)
+        if feed.track.behind and not task.cancelled():
+            self._read(feed)
+
+    async def _read_back(self, feed: _Feed) -> None:
+        position = feed.track.verified
+        while True:
+            try:
+                page = await self._session.reader.page(feed.stream, feed.filter, position + 1)
+            except (Refused, Unreachable) as error:
+                log.warning("channel %s: %s; reading again in %g s", self.pattern, error, READ_RETRY_S)
+                await asyncio.sleep(READ_RETRY_S)
+                continue
+            for stored in page.messages:
+                position = stored.sequence
+                subject = b"fab.cho" + stored.subject[6:]  # as the live feed spells it
+                if self._handler is None and self._is_full(stored.data):
+                    await self._wait_for_space(stored.data)
+                if feed.track.stored(subject, stored.sequence) is DELIVER:
+                    self._hand_on(subject, stored.header, stored.data)
+            if not page.pending and feed.track.caught_up(position, monotonic()):
+                return
+            if not page.messages:
+                await asyncio.sleep(READ_RETRY_S)  # a replica that lags behind what was announced
+
+    async def _wait_for_space(self, data: bytes) -> None:
+        while self._is_full(data) and not self._closed:
+            self._space.clear()
+            await (
+                self._space.wait()
+            )  # ends with the reader's next step or with close, which cancels this task
+
+    # Asked by the session
+
+    async def probe(self, now: float) -> None:
+        """Compare the log with what was delivered where that is due."""
+        for feed in self._all():
+            track = feed.track
+            if track.read_back_due(now):
+                track.reset()
+            elif track.probe_due(now):
+                before = track.delivered_above
+                with contextlib.suppress(FabricError):  # asked again at the next turn
+                    page = await self._session.reader.page(
+                        feed.stream, feed.filter, track.verified + 1, batch=1
+                    )
+                    track.probed(len(page.messages) + page.pending, before, monotonic())
+            if track.behind:
+                self._read(feed)
+
+    def reconnected(self) -> None:
+        """The feed was interrupted: read every log back from its verified position."""
+        for feed in self._all():
+            feed.track.reset()
+            self._read(feed)
+
+    def _all(self) -> list[_Feed]:
+        return [feed for several in self._feeds.values() for feed in several]

@@ -1,0 +1,174 @@
+"""Gaps: what a member of a channel has, what it lacks, and when to look.
+
+A track follows one filter in one log. The live feed is at most once; the log is the truth. `verified` is the position up to which
+everything that matches was delivered; above it, `seen` has the last sequence delivered of each subject. The server
+says with every message which sequence came before it on the same subject (`previous`).
+
+| state   | input                                             | becomes | verdict |
+|---------|---------------------------------------------------|---------|---------|
+| starting | message                                          | starting | LATER: leave it to the log |
+| starting | `start(verified)`                                | behind  | |
+| following | message, `sequence` <= last of its subject      | following | DUPLICATE |
+| following | message, `previous` <= last of its subject      | following | DELIVER |
+| following | message, `previous` > last of its subject       | behind  | LATER |
+| following | the member takes no more (`undo`)               | behind  | LATER |
+| behind  | message whose subject is complete                 | behind  | DELIVER |
+| behind  | any other message                                 | behind  | LATER |
+| behind  | a message read from the log (`stored`)            | behind  | DELIVER, or DUPLICATE when it came live meanwhile |
+| behind  | `caught_up`, nothing was left for later beyond it | following | |
+| following | `probed`: as many in the log as delivered       | following | verified moves up |
+| following | `probed`: another number                        | behind  | (read back from `verified`) |
+| any     | `reset`: the feed was interrupted                 | behind  | |
+
+The last of a subject is max(seen, verified). A message that expired or was evicted only makes `previous` point further
+back, so it never looks like a loss. Cost: one dict look-up and one store per message.
+"""
+
+from enum import Enum
+
+__all__ = ["Track", "Verdict"]
+
+QUIET_S = 1.0  # a busy subject reveals its own losses; the probe is for what fell silent
+PROBE_EVERY_S = 5.0
+READ_BACK_AFTER_S = 30.0  # a track that is never quiet is read back, so that no silent source waits longer
+SUBJECTS_MAX = 10_000  # above, the track is read back to forget them
+AHEAD_MAX = 10_000  # live deliveries beyond the reading position while behind
+
+
+class Verdict(Enum):
+    """What to do with a message."""
+
+    DELIVER = "deliver"
+    DUPLICATE = "duplicate"
+    LATER = "later"
+
+
+DELIVER, DUPLICATE, LATER = Verdict.DELIVER, Verdict.DUPLICATE, Verdict.LATER
+
+
+class Track:
+    """One filter in one log; `now` is monotonic seconds."""
+
+    __slots__ = (
+        "_ahead",
+        "_checked_at",
+        "_delivered",
+        "_later",
+        "_seen",
+        "_started",
+        "_touched_at",
+        "behind",
+        "gaps",
+        "verified",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.verified = 0
+        self.behind = True
+        self.gaps = 0
+        self._started = False
+        self._seen: dict[bytes, int] = {}
+        self._delivered = 0  # above verified
+        self._ahead: list[int] = []  # delivered live while behind
+        self._later = 0  # highest sequence that was left to the log
+        self._touched_at = now
+        self._checked_at = now
+
+    def start(self, verified: int) -> None:
+        """Where this member begins: what lies at or below is not for it."""
+        self.verified = verified
+        self._started = True
+
+    def live(self, subject: bytes, sequence: int, previous: int, now: float) -> Verdict:
+        """A message of the live feed."""
+        if not self._started:
+            return self._postpone(sequence)
+        last = self._seen.get(subject, self.verified)
+        self._touched_at = now
+        if sequence <= last:
+            return DUPLICATE
+        if previous > last:
+            self.gaps += not self.behind
+            return self._postpone(sequence)
+        if self.behind:
+            if len(self._ahead) >= AHEAD_MAX:
+                return self._postpone(sequence)
+            self._ahead.append(sequence)
+        self._seen[subject] = sequence
+        self._delivered += 1
+        return DELIVER
+
+    def undo(self, subject: bytes, sequence: int, previous: int) -> None:
+        """Take the DELIVER of a live message back: the member had no room for it after all."""
+        if previous > self.verified:
+            self._seen[subject] = previous
+        else:
+            self._seen.pop(subject, None)
+        if self._ahead and self._ahead[-1] == sequence:
+            self._ahead.pop()
+        self._delivered -= 1
+        self._postpone(sequence)
+
+    def stored(self, subject: bytes, sequence: int) -> Verdict:
+        """A message read from the log, in the log's order."""
+        if sequence <= self._seen.get(subject, self.verified):
+            return DUPLICATE
+        self._seen[subject] = sequence
+        self._delivered += 1
+        return DELIVER
+
+    def caught_up(self, position: int, now: float) -> bool:
+        """The log had nothing more for this filter after `position`. False when something beyond was left to the log since: read on."""
+        if self._later > position:
+            return False
+        position = max(position, self.verified)
+        ahead = [sequence for sequence in self._ahead if sequence > position]
+        kept = {subject: last for subject, last in self._seen.items() if last > position}
+        self._settle(position, now)
+        self._seen, self._delivered = kept, len(ahead)
+        self._ahead.clear()
+        self.behind = False
+        return True
+
+    def probe_due(self, now: float) -> bool:
+        """Whether to count what the log holds above `verified` now."""
+        if self.behind or now - self._touched_at < QUIET_S:
+            return False
+        return self._delivered > 0 or now - self._checked_at >= PROBE_EVERY_S
+
+    def read_back_due(self, now: float) -> bool:
+        """Whether to read back without counting first."""
+        return not self.behind and (
+            now - self._checked_at >= READ_BACK_AFTER_S or len(self._seen) > SUBJECTS_MAX
+        )
+
+    def probed(self, in_log: int, delivered_before: int, now: float) -> bool:
+        """The log holds `in_log` messages above `verified`; `delivered_before` was `delivered_above` when it was asked.
+        False puts the track behind: something is missing, or was evicted, and reading tells which."""
+        if self.behind or delivered_before != self._delivered:
+            return True  # messages came while it was asked: the number proves nothing; ask again when it is quiet
+        if in_log == self._delivered:
+            self._settle(max(self._seen.values(), default=self.verified), now)
+            return True
+        self.behind = True
+        return False
+
+    @property
+    def delivered_above(self) -> int:
+        """Messages delivered above `verified`."""
+        return self._delivered
+
+    def reset(self) -> None:
+        """The feed was interrupted: look at the log before believing in it again."""
+        self.behind = True
+
+    def _postpone(self, sequence: int) -> Verdict:
+        self.behind = True
+        self._later = max(self._later, sequence)
+        return LATER
+
+    def _settle(self, verified: int, now: float) -> None:
+        self.verified = verified
+        self._seen.clear()
+        self._delivered = 0
+        self._checked_at = now

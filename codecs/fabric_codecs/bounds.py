@@ -15,6 +15,8 @@ __all__ = [
     "KAFKA_HEADERS_MAX",
     "KAFKA_RECORDS_MAX",
     "KAFKA_TOPIC_CHARS_MAX",
+    "MQTT_CONNECT_BYTES_MAX",
+    "MQTT_FILTERS_MAX",
     "MQTT_PACKET_BYTES_MAX",
     "MQTT_USER_PROPERTIES_MAX",
     "NATS_CONTROL_LINE_MAX",
@@ -35,6 +37,8 @@ JSON_BYTES_MAX = 4 << 20  # the limit of the official MCP SDK's HTTP listener
 JSONRPC_ID_BYTES_MAX = 256  # a UUID has 36; an id becomes an attribute, and attributes share HEADER_BYTES_MAX
 JSON_DEPTH_MAX = 64  # JSON Schema and A2A parts stay below 20; a scanner without a limit is an attack
 
+MQTT_CONNECT_BYTES_MAX = 16 << 10  # from a peer not yet known; a signed token is 1 to 4 KiB
+MQTT_FILTERS_MAX = 256  # in one SUBSCRIBE; AWS IoT allows 8, HiveMQ and EMQX limit by packet size
 MQTT_PACKET_BYTES_MAX = PAYLOAD_BYTES_MAX + (64 << 10)  # the payload we can store, plus topic and properties
 MQTT_USER_PROPERTIES_MAX = 64  # the specification sets none; EMQX and HiveMQ limit by bytes only
 

@@ -1,4 +1,5 @@
-"""The two clocks: wall time for what messages say, monotonic time for what deadlines mean. Rules take time as an argument; only runtimes ask here."""
+"""The two clocks: wall time for what messages say, monotonic time for what deadlines mean. Rules take time
+as an argument; only runtimes ask here."""
 
 import time
 from datetime import datetime

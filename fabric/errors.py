@@ -1,6 +1,8 @@
-"""Every error a user of the fabric can meet. One root, branches by blame, each built from facts and telling the next step.
+"""Every error a user of the fabric can meet. One root, branches by blame, each built from facts and telling
+the next step.
 
-`code` is stable and the same in code, CLI, metrics and on every protocol's wire; `retriable` says whether the same
+`code` is stable and the same in code, CLI, metrics and on every protocol's wire; `retriable` says whether
+the same
 request may succeed later: retry loops ask the error, they keep no lists.
 """
 
@@ -100,7 +102,7 @@ class NameInUse(FabricError):
     def __init__(self, agent: str, holder: str) -> None:
         self.agent, self.holder = agent, holder
         super().__init__(
-            f"agent {agent!r} is live in process {holder}; choose another name, or take_over=True to replace it"
+            f"agent {agent!r} is live in process {holder}; choose another name or pass take_over=True"
         )
 
 
@@ -147,10 +149,13 @@ class PortInUse(FabricError):
 
 
 class Refused(FabricError):
-    """The fabric did not take the message, and says why and when to come back. Nothing was stored unless `unknown`.
+    """The fabric did not take the message, and says why and when to come back. Nothing was stored unless
+    `unknown`.
 
-    `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`. `unknown` is True when the outcome could not be
-    learned: the message may or may not have been stored. `depth` (messages waiting) and `share` (this source's part of
+    `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`. `unknown`
+    is True when the outcome could not be
+    learned: the message may or may not have been stored. `depth` (messages waiting) and `share` (this
+    source's part of
     it, 0 to 1) are None where they do not apply.
     """
 
@@ -242,7 +247,7 @@ class ServerTooOld(FabricError):
 
     def __init__(self, found: str, needed: str) -> None:
         super().__init__(
-            f"nats-server {found} is too old: {needed} or newer is needed (message schedules, TTLs and republish)"
+            f"nats-server {found} is too old: {needed} or newer is needed (message TTLs, republish)"
         )
 
 

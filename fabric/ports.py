@@ -1,6 +1,7 @@
 """What an edge may use of the fabric, as interfaces: the contract once, implementations elsewhere.
 
-Above: `fabric_bridges` (edges) take these as arguments. Below: `fabric.node` and `fabric.jetstream` implement them.
+Above: `fabric_bridges` (edges) take these as arguments. Below: `fabric.node` and `fabric.jetstream`
+implement them.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ __all__ = ["Authenticator", "Journal", "StoredRecord", "TopicLog", "Topics"]
 
 
 class Journal(Protocol):
-    """The record of what crossed an edge or a call. `record` never waits: it is pipelined, bounded, and what does not
+    """The record of what crossed an edge or a call. `record` never waits: it is pipelined, bounded, and what
+    does not
     fit is counted (`fabric_journal_dropped_total`), never lost in silence."""
 
     def record(
@@ -22,8 +24,10 @@ class Journal(Protocol):
     ) -> None:
         """Write down one crossing.
 
-        `hop` is `<protocol>.in` or `<protocol>.out` (`mcp.in`, `mqtt.out`), or `call` for a message between agents.
-        `peer` names who was on the other side (a client id, a principal). `position` is `<stream>:<sequence>` when a
+        `hop` is `<protocol>.in` or `<protocol>.out` (`mcp.in`, `mqtt.out`), or `call` for a message between
+        agents.
+        `peer` names who was on the other side (a client id, a principal). `position` is
+        `<stream>:<sequence>` when a
         log already holds the payload; then only the attributes are written.
         """
 
@@ -32,7 +36,8 @@ class Authenticator(Protocol):
     """Who is at the door."""
 
     def authenticate(self, edge: str, token: str) -> str:
-        """The principal behind `token` at the listener `edge` ("mcp", "a2a", "mqtt", "kafka"). Raises Unauthenticated.
+        """The principal behind `token` at the listener `edge` ("mcp", "a2a", "mqtt", "kafka"). Raises
+        Unauthenticated.
         Constant time; the token is neither kept nor logged."""
 
 
@@ -55,7 +60,8 @@ class TopicLog(Protocol):
         """(first offset still held, offset that the next record will get)."""
 
     async def read(self, offset: int, *, max_bytes: int, max_records: int = 1000) -> list[StoredRecord]:
-        """Records from `offset` on, at least one if there is one, else an empty list at once. Raises LookupError when `offset` is outside the bounds."""
+        """Records from `offset` on, at least one if there is one, else an empty list at once. Raises
+        LookupError when `offset` is outside the bounds."""
 
     async def wait(self, offset: int, timeout_s: float) -> bool:
         """Until a record at `offset` or later exists (True), or the time is up (False)."""
@@ -68,7 +74,8 @@ class Topics(Protocol):
     """The Kafka topics of this fabric, each a view of a channel, a pattern or the journal."""
 
     async def open(self, topic: str) -> Sequence[TopicLog]:
-        """All partitions of `topic`, in order; the view is made when it does not exist yet. Raises NoSuchTopic when no channel can have that name."""
+        """All partitions of `topic`, in order; the view is made when it does not exist yet. Raises
+        NoSuchTopic when no channel can have that name."""
 
     async def names(self) -> Sequence[str]:
         """The topics that exist now, sorted."""

@@ -1,6 +1,7 @@
 """Every NATS subject of the fabric: builders, and the table of who may do what with which.
 
-Nowhere else is a subject spelled out. The table drives the minting of credentials and the test that tries each row on a real server.
+Nowhere else is a subject spelled out. The table drives the minting of credentials and the test that tries
+each row on a real server.
 Names in a subject are encoded tokens (`fabric_codecs.names.encode_level`), channels canonical names.
 """
 
@@ -30,7 +31,8 @@ def live(source: str, channel: str) -> str:
 
 
 def channel_of(subject: str) -> str:
-    """The canonical channel of a subject that carries a channel message, stored (`fab.ch`), republished or live."""
+    """The canonical channel of a subject that carries a channel message, stored (`fab.ch`), republished or
+    live."""
     return subject.split(".", 3 if subject.startswith("fab.lv.") else 4)[-1]
 
 
@@ -102,9 +104,11 @@ JOURNAL_ALL = "fab.jr.>"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One right of a credential. `subject` has `{n}` for each of the credential's names (`*` for every name of the tenant).
+    """One right of a credential. `subject` has `{n}` for each of the credential's names (`*` for every name
+    of the tenant).
 
-    `right` is `publish` or `subscribe`. `channels` marks the rights that a credential restricted to some channels has
+    `right` is `publish` or `subscribe`. `channels` marks the rights that a credential restricted to some
+    channels has
     only for those (`{c}` stands for the channel); `history` those that only an unrestricted one has.
     """
 
@@ -134,10 +138,13 @@ GRANTS: tuple[Grant, ...] = (
 def grants_for(
     right: str, names: tuple[str, ...], channels: tuple[str, ...] = (), *, history: bool = True
 ) -> list[str]:
-    """The subjects a credential may use: `right` is `publish` or `subscribe`, `names` encoded tokens or `("*",)`.
+    """The subjects a credential may use: `right` is `publish` or `subscribe`, `names` encoded tokens or
+    `("*",)`.
 
-    `channels` are canonical names or patterns; none means all of them. A credential restricted to some channels, or made
-    with `history=False`, has no direct-get right: a pattern in a request's body is out of reach of subject permissions.
+    `channels` are canonical names or patterns; none means all of them. A credential restricted to some
+    channels, or made
+    with `history=False`, has no direct-get right: a pattern in a request's body is out of reach of subject
+    permissions.
     """
     subjects = []
     for grant in GRANTS:

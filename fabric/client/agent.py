@@ -77,7 +77,8 @@ class Call:
         self._send("progress", msgspec.json.encode(Progress(progress, total, message)._asdict()))
 
     def trace(self) -> dict[str, str]:
-        """Where this call stands in its story, for a message in another protocol: A2A `metadata`, MCP `_meta`, MQTT user properties."""
+        """Where this call stands in its story, for a message in another protocol: A2A `metadata`, MCP
+        `_meta`, MQTT user properties."""
         return {
             "io.agentfabric/conversation": self.conversation,
             "io.agentfabric/causationid": self.request.id,
@@ -156,9 +157,11 @@ class Agent:
         cost: float = 0.0,
         errors: Sequence[str] = (),
     ) -> F | Callable[[F], F]:
-        """Offer a coroutine function as a tool: `@me.tool`, or `@me.tool(side_effects="none")` with its contract.
+        """Offer a coroutine function as a tool: `@me.tool`, or `@me.tool(side_effects="none")` with its
+        contract.
 
-        Its arguments are checked against the annotations before it runs. A `ToolError` it raises is answered with its code;
+        Its arguments are checked against the annotations before it runs. A `ToolError` it raises is answered
+        with its code;
         anything else as `internal`, its traceback logged here and not sent.
         """
 
@@ -223,7 +226,8 @@ class Agent:
         await self.leave()
 
     async def leave(self, grace_s: float = LEAVE_GRACE_S) -> None:
-        """Leave the registry, take no more calls, let running ones end within the grace. Safe to call twice."""
+        """Leave the registry, take no more calls, let running ones end within the grace. Safe to call
+        twice."""
         if self._subscription is None:
             return
         session = self.fabric.session

@@ -10,7 +10,8 @@
 | waiting | the connection is lost              | ended   | Refused(unreachable), outcome unknown |
 | ended   | anything                            | ended   | nothing; late answers are counted |
 
-Calls are live: nothing is stored but the journal's records. Progress is bounded: the oldest unread is dropped and counted.
+Calls are live: nothing is stored but the journal's records. Progress is bounded: the oldest unread is
+dropped and counted.
 """
 
 import asyncio
@@ -212,9 +213,11 @@ class CallDesk:
 
 
 class Invocation:
-    """A call as a stream of envelopes: `async with fabric.invoke(request, deadline_s=5) as replies: async for envelope in replies`.
+    """A call as a stream of envelopes: `async with fabric.invoke(request, deadline_s=5) as replies: async
+    for envelope in replies`.
 
-    Yields envelopes of kind `progress`, then exactly one `response` or `error`. Raises NoSuchAgent, DeadlineExceeded, Refused.
+    Yields envelopes of kind `progress`, then exactly one `response` or `error`. Raises NoSuchAgent,
+    DeadlineExceeded, Refused.
     Leaving early cancels the call at the agent. `skipped` counts progress dropped because nobody read it.
     """
 

@@ -19,7 +19,8 @@ class Skill(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ToolContract(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a caller may rely on: whether a tool changes the world, what a call costs (the agent's own units), and which error
+    """What a caller may rely on: whether a tool changes the world, what a call costs (the agent's own
+    units), and which error
     codes it answers with."""
 
     side_effects: SideEffects = "writes"
@@ -39,7 +40,8 @@ class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AgentCard(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A live agent. `epoch` counts its lives; `process` names the one that holds it, `connection` the lease it hangs on."""
+    """A live agent. `epoch` counts its lives; `process` names the one that holds it, `connection` the lease
+    it hangs on."""
 
     name: str
     epoch: int

@@ -1,4 +1,5 @@
-"""Channels: named logs that exist as soon as somebody uses them. Publish one message and await its Receipt, or open a
+"""Channels: named logs that exist as soon as somebody uses them. Publish one message and await its Receipt,
+or open a
 publisher and keep thousands in flight; `join` is in `member`."""
 
 import asyncio
@@ -11,7 +12,7 @@ import msgspec
 from fabric import subjects
 from fabric.client.context import current_cause
 from fabric.client.member import Member
-from fabric.client.outbox import attribute_line, completed, template
+from fabric.client.outbox import completed, template
 from fabric.client.receipt import Receipt
 from fabric.clock import monotonic, now_us
 from fabric.errors import InvalidName, Refused
@@ -44,7 +45,8 @@ def encoded(data: object) -> tuple[bytes, str]:
 
 
 class Channel:
-    """A channel, or a pattern of channels (`*` one level, a final `>` this and all below) that can only be joined."""
+    """A channel, or a pattern of channels (`*` one level, a final `>` this and all below) that can only be
+    joined."""
 
     def __init__(self, fabric: "Fabric", name: str) -> None:
         try:
@@ -58,8 +60,10 @@ class Channel:
     async def publish(self, data: object, *, delivery: Delivery = "durable", **attributes: str) -> Receipt:
         """Publish one message and wait until the fabric has it: a round trip. For many, use `publisher`.
 
-        `data` is bytes, str, anything msgspec can make JSON of, or an Envelope, which goes out as it is. `attributes` are
-        CloudEvents attributes (`partitionkey=...`). Raises Refused (with `retry_after_ms`), LimitExceeded, InvalidName for a pattern.
+        `data` is bytes, str, anything msgspec can make JSON of, or an Envelope, which goes out as it is.
+        `attributes` are
+        CloudEvents attributes (`partitionkey=...`). Raises Refused (with `retry_after_ms`), LimitExceeded,
+        InvalidName for a pattern.
         """
         self._concrete()
         envelope = data if isinstance(data, Envelope) else self._envelope(data, attributes)
@@ -98,10 +102,13 @@ class Channel:
         return ChannelPublisher(self, window, delivery, on_outcome)
 
     def join(self, handler: Callable[[Envelope], object] | None = None, *, since: Since = "now") -> Member:
-        """Become a member, for as long as `async with` lasts: `async with channel.join() as member: async for envelope in member`.
+        """Become a member, for as long as `async with` lasts: `async with channel.join() as member: async
+        for envelope in member`.
 
-        With a `handler` each message is handed to it as it comes, without a task and without a queue; it must not wait.
-        `since`: "now", "beginning", a sequence (of one channel's log), or a time. History holds durable messages only.
+        With a `handler` each message is handed to it as it comes, without a task and without a queue; it
+        must not wait.
+        `since`: "now", "beginning", a sequence (of one channel's log), or a time. History holds durable
+        messages only.
         """
         return Member(self.fabric.session, self.name, handler, since)
 
@@ -148,8 +155,10 @@ class Channel:
 
 
 class ChannelPublisher:
-    """Keeps up to `window` messages in flight. Every message ends in a Receipt or a Refused: told to `on_outcome(number, outcome)`
-    when given, where `number` is what `send` returned; without it, leaving the block raises the first Refused, with the
+    """Keeps up to `window` messages in flight. Every message ends in a Receipt or a Refused: told to
+    `on_outcome(number, outcome)`
+    when given, where `number` is what `send` returned; without it, leaving the block raises the first
+    Refused, with the
     number of all in its note. Leaving the block waits until every message is settled."""
 
     def __init__(
@@ -181,7 +190,8 @@ class ChannelPublisher:
         return self._in_flight
 
     async def send(self, data: object) -> int:
-        """Offer one message; returns its number at once unless the window is full. Raises LimitExceeded, Unreachable, Refused(closing)."""
+        """Offer one message; returns its number at once unless the window is full. Raises LimitExceeded,
+        Unreachable, Refused(closing)."""
         if type(data) is bytes:
             payload, media_type = data, "application/octet-stream"
         else:
@@ -245,7 +255,8 @@ class ChannelPublisher:
                     number,
                     Receipt(f"{self._session.process}-{number}", self._stream, abs(outcome), outcome < 0),
                 )
-        # Woken at half: a publisher that is woken for every acknowledgement pays a loop turn for each message.
+        # Woken at half: a publisher that is woken for every acknowledgement pays a loop turn for each
+        # message.
         if self._waiting is not None and self._in_flight <= self.window // 2 and not self._waiting.done():
             self._waiting.set_result(None)
 

@@ -1,4 +1,5 @@
-"""Causality without being asked for: what a handler publishes or calls was caused by the message it handles."""
+"""Causality without being asked for: what a handler publishes or calls was caused by the message it
+handles."""
 
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -7,7 +8,8 @@ __all__ = ["Cause", "current_cause"]
 
 
 class Cause(NamedTuple):
-    """The message being handled: its conversation, its id, and until when an answer is of use (microseconds since 1970, 0: no end)."""
+    """The message being handled: its conversation, its id, and until when an answer is of use (microseconds
+    since 1970, 0: no end)."""
 
     correlationid: str
     causationid: str

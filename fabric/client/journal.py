@@ -1,7 +1,9 @@
 """The journal: one record per message that crossed an edge or a call, pipelined and bounded.
 
-A record is the envelope itself, as it was, with a few lines in front: where it crossed (`Fab-Hop`), who was on the other
-side (`Fab-Peer`), when (`Fab-Time`), what was lost (`Fab-Loss`) and, when a log holds the payload already, where
+A record is the envelope itself, as it was, with a few lines in front: where it crossed (`Fab-Hop`), who was
+on the other
+side (`Fab-Peer`), when (`Fab-Time`), what was lost (`Fab-Loss`) and, when a log holds the payload already,
+where
 (`Fab-Position`). Implements `ports.Journal`.
 """
 
@@ -22,7 +24,8 @@ IN_FLIGHT_MAX = 8192  # records without an acknowledgement; beyond, records are 
 
 
 class JournalWriter:
-    """`dropped` counts records that could not be written; a story with a dropped record is not whole, and says so."""
+    """`dropped` counts records that could not be written; a story with a dropped record is not whole, and
+    says so."""
 
     def __init__(self, publisher: Publisher, name: str) -> None:
         self.recorded = 0

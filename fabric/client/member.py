@@ -1,7 +1,9 @@
 """A member of a channel: the live feed, and the log wherever the feed had a gap.
 
-`rules/repair.py` decides; this module subscribes, reads back and hands on. A member has no consumer on the server. Its
-queue is bounded: a durable channel's slow reader falls back to the log and loses nothing; live messages that find the
+`rules/repair.py` decides; this module subscribes, reads back and hands on. A member has no consumer on the
+server. Its
+queue is bounded: a durable channel's slow reader falls back to the log and loses nothing; live messages that
+find the
 queue full are counted in `missed`, as are those whose running number shows that they never came.
 """
 
@@ -51,10 +53,13 @@ class _Feed:
 
 
 class Member:
-    """Made by `Channel.join`. Order: per channel and source live, per channel in history; none across channels of a pattern.
+    """Made by `Channel.join`. Order: per channel and source live, per channel in history; none across
+    channels of a pattern.
 
-    Counters: `delivered`, `missed` (live messages that never came or found the queue full), `forged` (source attribute and
-    credential disagreed: not delivered), `repaired` (gaps read back from the log), `duplicates` (second copies withheld).
+    Counters: `delivered`, `missed` (live messages that never came or found the queue full), `forged` (source
+    attribute and
+    credential disagreed: not delivered), `repaired` (gaps read back from the log), `duplicates` (second
+    copies withheld).
     """
 
     def __init__(

@@ -1,7 +1,9 @@
 """The registry as a client sees it: its own process's lease and records, and a directory of everybody else.
 
-Records and leases are messages of one stream, all republished: a watcher needs no consumer, and a hole in the stream's
-sequence tells it to read the whole anew. `rules/directory.py` decides who is live; this module reads and writes.
+Records and leases are messages of one stream, all republished: a watcher needs no consumer, and a hole in
+the stream's
+sequence tells it to read the whole anew. `rules/directory.py` decides who is live; this module reads and
+writes.
 """
 
 import asyncio
@@ -50,7 +52,8 @@ class Left(msgspec.Struct, tag_field="state", tag="left"):
 
 
 class Watch:
-    """A stream of joins, leaves and changes; starts with a join for everybody who is live. Each change is seen once, in
+    """A stream of joins, leaves and changes; starts with a join for everybody who is live. Each change is
+    seen once, in
     the registry's order. `async with registry.watch() as events: async for event in events`."""
 
     def __init__(self, registry: "Registry") -> None:
@@ -72,7 +75,8 @@ class Watch:
         return self
 
     async def __anext__(self) -> AgentEvent:
-        """Raises Refused when more than 65,536 changes were left unread: watch again to start from what is live."""
+        """Raises Refused when more than 65,536 changes were left unread: watch again to start from what is
+        live."""
         while not self._events:
             if self._lagging:
                 raise Refused("full", depth=WATCH_EVENTS_MAX, detail="the watcher fell behind; watch again")
@@ -90,7 +94,8 @@ class Watch:
 
 
 class Registry:
-    """One per session. The directory is read when somebody asks for it the first time, and kept up to date from then on."""
+    """One per session. The directory is read when somebody asks for it the first time, and kept up to date
+    from then on."""
 
     def __init__(self, session: "Session") -> None:
         self.watches: set[Watch] = set()
@@ -109,7 +114,8 @@ class Registry:
     # Our own agents
 
     async def claim(self, agent: "Agent", *, take_over: bool) -> int:
-        """Take the name: returns the epoch of this life. Raises NameInUse when another live process holds it."""
+        """Take the name: returns the epoch of this life. Raises NameInUse when another live process holds
+        it."""
         session, token = self._session, agent.fabric.token
         stored = await session.reader.last(REGISTRY_STREAM, subjects.registration(token))
         epoch, sequence = 1, 0

@@ -40,7 +40,8 @@ CLOSE_TIMEOUT_S = 5.0
 
 
 class Session:
-    """What all names on one connection share: publish window, log reader, members, calls, registry, journal."""
+    """What all names on one connection share: publish window, log reader, members, calls, registry,
+    journal."""
 
     def __init__(self, servers: list[str], *, name: str, credentials: Path | str | None = None) -> None:
         self.token = encode_level(name)
@@ -124,7 +125,8 @@ class Session:
 
 
 class Fabric:
-    """The fabric under one name. `async with` opens and closes the connection when this object owns it (as `fabric.connect` makes it)."""
+    """The fabric under one name. `async with` opens and closes the connection when this object owns it (as
+    `fabric.connect` makes it)."""
 
     def __init__(
         self, session: Session, name: str, *, protocol: str = "nats", owns_session: bool = False
@@ -155,7 +157,8 @@ class Fabric:
             await self.session.close()
 
     def on_behalf_of(self, name: str, *, protocol: str = "nats") -> "Fabric":
-        """The same connection under another name, which the credential must allow: for edges, which vouch for their peers."""
+        """The same connection under another name, which the credential must allow: for edges, which vouch
+        for their peers."""
         return Fabric(self.session, name, protocol=protocol)
 
     # Channels
@@ -175,7 +178,8 @@ class Fabric:
         version: str = "",
         take_over: bool = False,
     ) -> Agent:
-        """An agent of that name, live inside its `async with`. `take_over` replaces another live process that holds the name."""
+        """An agent of that name, live inside its `async with`. `take_over` replaces another live process
+        that holds the name."""
         if "." in name:
             raise InvalidName("agent", name, "the dot separates an agent from its tool in `agent.tool`")
         return Agent(
@@ -194,10 +198,13 @@ class Fabric:
         deadline_s: float = 30.0,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> Reply:
-        """Call `agent.tool` and await its answer. A deadline inside a handler is cut to what its own caller still waits.
+        """Call `agent.tool` and await its answer. A deadline inside a handler is cut to what its own caller
+        still waits.
 
-        Raises NoSuchAgent at once when nobody is there, NoSuchTool, DeadlineExceeded (the agent is told to stop), CallFailed with the
-        agent's own code, CallCancelled when the agent left, Refused when it is full. Cancelling the awaiting task cancels the call.
+        Raises NoSuchAgent at once when nobody is there, NoSuchTool, DeadlineExceeded (the agent is told to
+        stop), CallFailed with the
+        agent's own code, CallCancelled when the agent left, Refused when it is full. Cancelling the awaiting
+        task cancels the call.
         """
         return await call(self, target, arguments, deadline_s, on_progress)
 
@@ -238,7 +245,8 @@ class Fabric:
         )
 
     def as_request(self, request: Envelope, deadline_s: float) -> Envelope:
-        """A request with what it lacks: source, time, deadline, and what caused it. Raises InvalidName for a target that is none."""
+        """A request with what it lacks: source, time, deadline, and what caused it. Raises InvalidName for a
+        target that is none."""
         agent_of(request.subject or "")
         cause = current_cause.get()
         changes: dict[str, str] = {

@@ -1,4 +1,5 @@
-"""Tools: a function's annotations become its JSON Schema, its arguments are checked against it before it runs."""
+"""Tools: a function's annotations become its JSON Schema, its arguments are checked against it before it
+runs."""
 
 import inspect
 import types
@@ -32,7 +33,8 @@ class ToolError(FabricError):
 
 
 class Tool:
-    """A handler with its schema. `context` is the type whose parameter, if there is one, receives the running call."""
+    """A handler with its schema. `context` is the type whose parameter, if there is one, receives the
+    running call."""
 
     def __init__(
         self, function: Callable[..., Any], contract: ToolContract, context: type, name: str | None = None

@@ -1,8 +1,11 @@
 """One connection to NATS that comes back by itself.
 
-nats-py connects, authenticates and answers PINGs; everything else on the wire is ours. A connection that broke, for
-whatever reason, is replaced by a new one with the same subscriptions: one way to recover instead of nats-py's two
-(`docs/decisions/0002-one-way-to-recover.md`). Above: publish, read, server. Below: nats-py and the NATS codec.
+nats-py connects, authenticates and answers PINGs; everything else on the wire is ours. A connection that
+broke, for
+whatever reason, is replaced by a new one with the same subscriptions: one way to recover instead of
+nats-py's two
+(`docs/decisions/0002-one-way-to-recover.md`). Above: publish, read, server. Below: nats-py and the NATS
+codec.
 
     down --connected--> up --closed, dead read loop, silent server--> down ... close() --> closed
 """
@@ -55,7 +58,8 @@ class Reply:
 
 @dataclass(slots=True)
 class Subscription:
-    """A subscription that survives reconnects; `handler(subject, reply, header, payload)` is called in the read loop and must not wait."""
+    """A subscription that survives reconnects; `handler(subject, reply, header, payload)` is called in the
+    read loop and must not wait."""
 
     sid: int
     subject: str
@@ -63,7 +67,8 @@ class Subscription:
 
 
 class Connection:
-    """`await open()` first. Not thread-safe. Callbacks: `on_up` and `on_down` after each change, `on_denied(verb, subject)`
+    """`await open()` first. Not thread-safe. Callbacks: `on_up` and `on_down` after each change,
+    `on_denied(verb, subject)`
     when the server refuses a publish or subscribe (verb `publish` or `subscribe`) for lack of permission."""
 
     def __init__(
@@ -104,7 +109,8 @@ class Connection:
     # Life
 
     async def open(self, timeout_s: float = 10.0) -> None:
-        """Connect, then keep connected until `close`. Raises Unreachable, Unauthenticated or ServerTooOld when the first connection fails."""
+        """Connect, then keep connected until `close`. Raises Unreachable, Unauthenticated or ServerTooOld
+        when the first connection fails."""
         await self._connect(timeout_s)
         self._keeper = asyncio.create_task(self._keep(), name=f"fabric-connection-{self.name}")
 
@@ -163,7 +169,8 @@ class Connection:
             self.reconnects += 1
 
     async def _watch(self) -> None:
-        # Returns when this client is of no use any more: it closed, its read loop ended, or the server is silent.
+        # Returns when this client is of no use any more: it closed, its read loop ended, or the server is
+        # silent.
         client = self._client
         assert client is not None
         while not self._lost.is_set():
@@ -271,7 +278,8 @@ class Connection:
     # Writing
 
     def wake(self) -> None:
-        """Have what is in `writer` written before the loop waits next; call it after each batch of commands."""
+        """Have what is in `writer` written before the loop waits next; call it after each batch of
+        commands."""
         if len(self.writer) >= FLUSH_BYTES:
             self._flush()
         elif not self._flushing:
@@ -329,7 +337,8 @@ class Connection:
     async def request(
         self, subject: str, payload: bytes = b"", *, header: bytes = b"", timeout_s: float = 5.0
     ) -> Reply:
-        """Send and wait for one answer. Raises NoResponders at once when nobody listens, Refused("timeout") when no
+        """Send and wait for one answer. Raises NoResponders at once when nobody listens, Refused("timeout")
+        when no
         answer comes (which is also how the server treats a request that the credential does not allow)."""
         deadline = monotonic() + timeout_s
         await self.wait_up(timeout_s)

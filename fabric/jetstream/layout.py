@@ -1,4 +1,5 @@
-"""The table of streams, and the one function that brings a server in line with it. Reasons: docs/decisions and `README.md`.
+"""The table of streams, and the one function that brings a server in line with it. Reasons: docs/decisions
+and `README.md`.
 
 Above: `fabric.node` applies it at start. Below: only JSON over `$JS.API`.
 """
@@ -35,7 +36,8 @@ def _channels(shard: int) -> dict[str, Any]:
         "name": channel_stream(shard),
         "subjects": [f"fab.ch.{shard}.>"],
         "retention": "limits",
-        # Not per subject: a noisy channel evicts its own oldest, a full shard refuses; "old" would evict quiet neighbours.
+        # Not per subject: a noisy channel evicts its own oldest, a full shard refuses; "old" would evict
+        # quiet neighbours.
         "discard": "new",
         "max_msgs_per_subject": 10_000,
         "max_age": DAY,
@@ -74,7 +76,8 @@ def streams() -> Iterator[dict[str, Any]]:
 async def apply_layout(
     request: Request, *, replicas: int = 1, overrides: Mapping[str, Any] | None = None
 ) -> None:
-    """Create or update every stream. `request(subject, body)` answers with the API's reply; safe to call again.
+    """Create or update every stream. `request(subject, body)` answers with the API's reply; safe to call
+    again.
 
     Raises InternalError with the server's words when a stream is refused.
     """

@@ -1,4 +1,5 @@
-"""The private names of nats-py that the lane needs, all of them. The version is pinned in pyproject.toml to the range in
+"""The private names of nats-py that the lane needs, all of them. The version is pinned in pyproject.toml to
+the range in
 which they were checked, and a test fails when one of them moves.
 
 | name | why |
@@ -41,24 +42,25 @@ class _Lane:
         self._control.reset()
 
 
-def install_parser(client: Client, feed: Callable[[bytes], list[bytes]]) -> None:
-    """Let `feed` see every byte the server sends; it returns the control lines that nats-py has to know of."""
+def install_parser(client: Any, feed: Callable[[bytes], list[bytes]]) -> None:
+    """Let `feed` see every byte the server sends; it returns the control lines that nats-py has to know
+    of."""
     client._ps = _Lane(feed, client)
 
 
-def stream_writer(client: Client) -> asyncio.StreamWriter:
+def stream_writer(client: Any) -> asyncio.StreamWriter:
     """Where commands are written. Only whole commands: nats-py writes its PINGs there too."""
     writer: asyncio.StreamWriter = client._transport._io_writer
     return writer
 
 
-def reading_task(client: Client) -> "asyncio.Task[None]":
+def reading_task(client: Any) -> "asyncio.Task[None]":
     """The task that reads the socket."""
     task: asyncio.Task[None] = client._reading_task
     return task
 
 
-def server_info(client: Client) -> dict[str, Any]:
+def server_info(client: Any) -> dict[str, Any]:
     """What the server said of itself."""
     info: dict[str, Any] = client._server_info
     return info

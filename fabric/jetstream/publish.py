@@ -1,7 +1,10 @@
-"""Acknowledged publishing: every offer ends in a sequence or a Refused, whatever the connection does meanwhile.
+"""Acknowledged publishing: every offer ends in a sequence or a Refused, whatever the connection does
+meanwhile.
 
-`rules/window.py` decides, this module writes and reads. nats-py's `publish_async` never tells of an error and has no
-timeout; a failed acknowledgement here is a refusal with the server's reason. Above: `fabric.client`. Below: `connection`.
+`rules/window.py` decides, this module writes and reads. nats-py's `publish_async` never tells of an error
+and has no
+timeout; a failed acknowledgement here is a refusal with the server's reason. Above: `fabric.client`. Below:
+`connection`.
 
 Cost per message: one window entry, one command in the writer, one acknowledgement scanned (no JSON).
 """
@@ -28,7 +31,7 @@ Outcome = int | Refused
 """A sequence; its negative when the server knew the message already; or why not."""
 
 Settle = Callable[[int, Outcome], object]
-"""Called once per offer with the `count` it was offered under."""
+"""Called once per offer with the `number` it was offered under."""
 
 RETRY_LINE = (
     b"Fab-Retry: 1\r\n"  # a receiver looks into its ledger only for messages that may be second copies
@@ -47,7 +50,7 @@ class Event(NamedTuple):
     template: Template | None  # None: `first` is the whole header block
     first: bytes
     id_prefix: bytes
-    count: int
+    number: int
     time_us: int
     payload: bytes
     settle: Settle
@@ -77,7 +80,8 @@ class Publisher:
         return len(self._window)
 
     async def admit(self) -> None:
-        """Wait until one more offer may be written: window, connection and socket all have room. Raises Refused or Unreachable in time."""
+        """Wait until one more offer may be written: window, connection and socket all have room. Raises
+        Refused or Unreachable in time."""
         deadline = monotonic() + self._window.deadline_s
         while True:
             await self.connection.wait_up(max(deadline - monotonic(), 0.001))
@@ -153,7 +157,7 @@ class Publisher:
                 event.template,
                 first,
                 event.id_prefix,
-                event.count,
+                event.number,
                 event.time_us,
                 event.payload,
             )
@@ -165,7 +169,7 @@ class Publisher:
         if sequence:
             event = self._window.settle(ticket)
             if event is not None:
-                event.settle(event.count, sequence)
+                event.settle(event.number, sequence)
                 self._room.set()
             return
         refusal = _refusal(header, data)
@@ -178,7 +182,7 @@ class Publisher:
 
     def _settle(self, event: Event, refusal: Refused) -> None:
         self.refused += 1
-        event.settle(event.count, refusal)
+        event.settle(event.number, refusal)
         self._room.set()
 
     def _denied(self, verb: str, subject: str) -> None:

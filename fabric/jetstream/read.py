@@ -1,7 +1,8 @@
 """Reading a log by direct get: pages of messages, no consumer on the server.
 
 A page is one request; the server streams up to `batch` messages and an end mark. A page is never split over a
-reconnect: it fails, and the reader asks again from the same position. Not read-your-writes on a replicated stream.
+reconnect: it fails, and the reader asks again from the same position. Not read-your-writes on a replicated
+stream.
 Above: repair, history, registry, Kafka views. Below: `connection`. Source: NATS ADR-31.
 """
 
@@ -23,7 +24,8 @@ PAGE_TIMEOUT_S = 10.0
 
 
 class Stored(NamedTuple):
-    """One message of a log as it was stored: its position, original subject, header block (with the server's lines) and payload."""
+    """One message of a log as it was stored: its position, original subject, header block (with the server's
+    lines) and payload."""
 
     sequence: int
     subject: bytes
@@ -66,9 +68,11 @@ class LogReader:
         max_bytes: int = PAGE_BYTES,
         timeout_s: float = PAGE_TIMEOUT_S,
     ) -> Page:
-        """Messages of `pattern` at sequence `start` or later, oldest first. An empty page means there are none.
+        """Messages of `pattern` at sequence `start` or later, oldest first. An empty page means there are
+        none.
 
-        Raises Refused("timeout") without an answer (a stream that is not there, or a credential that may not read), Unreachable when the connection breaks.
+        Raises Refused("timeout") without an answer (a stream that is not there, or a credential that may not
+        read), Unreachable when the connection breaks.
         """
         body = {"seq": max(start, 1), "next_by_subj": pattern, "batch": batch, "max_bytes": max_bytes}
         return await self._ask(stream, body, timeout_s)

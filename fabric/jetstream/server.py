@@ -1,4 +1,5 @@
-"""JetStream's API: one function per thing asked of it. Above: `fabric.node`, views, `fabric doctor`. Below: `connection`."""
+"""JetStream's API: one function per thing asked of it. Above: `fabric.node`, views, `fabric doctor`. Below:
+`connection`."""
 
 import json
 from typing import Any
@@ -22,7 +23,8 @@ class ApiError(FabricError):
 async def api(
     connection: Connection, subject: str, body: object = None, *, timeout_s: float = 5.0
 ) -> dict[str, Any]:
-    """One call of `$JS.API.<subject>`. Raises ApiError with the server's code, Refused("timeout"), NoResponders without JetStream."""
+    """One call of `$JS.API.<subject>`. Raises ApiError with the server's code, Refused("timeout"),
+    NoResponders without JetStream."""
     payload = b"" if body is None else json.dumps(body).encode()
     reply = await connection.request(f"$JS.API.{subject}", payload, timeout_s=timeout_s)
     answer: dict[str, Any] = json.loads(reply.data)

@@ -1,8 +1,9 @@
 """Waiting for a stream to grow: an ephemeral push consumer without payloads, for as long as somebody waits.
 
-A poll would cost the server a request every few milliseconds for each idle reader; a republished feed would cost
-every message, read or not. The consumer keeps nothing on disk and goes when nobody listens. What it says is a hint:
-a dead one is found out by looking at the log now and then. Above: `views`. Below: `connection`, `read`, `server`.
+A poll would cost the server a request every few milliseconds for each idle reader; a republished feed would
+cost every message, read or not. The consumer keeps nothing on disk and goes when nobody listens. What it says
+is a hint: a dead one is found out by looking at the log now and then.
+Above: `views`. Below: `connection`, `read`, `server`.
 """
 
 import asyncio
@@ -126,7 +127,7 @@ class Tail:
             self._subscription = None
 
     def _grown(self, _subject: bytes, reply: bytes, _header: bytes, _data: bytes) -> None:
-        # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>...; a later form has <domain>.<hash> before <stream>
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>...; a later form has <domain>.<hash> in front
         tokens = reply.split(b".")
         if len(tokens) >= 9:
             self._reached(int(tokens[5] if len(tokens) == 9 else tokens[7]))

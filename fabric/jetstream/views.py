@@ -1,8 +1,8 @@
-"""Kafka topics: each is a view, a JetStream stream of its own that sources a channel, a pattern or the journal.
+"""Kafka topics: each is a view, a JetStream stream of its own, sourcing a channel, a pattern or the journal.
 
 The server keeps a view in step with its sources and numbers its records without holes: offset = sequence - 1.
-In: topic names. Out: logs as `fabric.ports.TopicLog` says. Above: `fabric.node`, and the Kafka edge through the
-ports. Below: `read`, `server`, `tail`. Tried on nats-server 2.15.1: `tests/fabric/test_views.py`.
+In: topic names. Out: logs as `fabric.ports.TopicLog` says. Above: `fabric.node`, and by the ports the Kafka
+edge. Below: `read`, `server`, `tail`. Tried on nats-server 2.15.1: `tests/fabric/test_views.py`.
 """
 
 import secrets
@@ -38,7 +38,7 @@ VIEW_AGE_NS = 7 * 24 * 3600 * 1_000_000_000  # Kafka's log.retention.hours is 16
 DUPLICATE_WINDOW_NS = 300 * 1_000_000_000  # a Java producer retries for 120 s
 STREAM_NAME_BYTES_MAX = 255  # nats-server's limit
 
-NO_SUCH_STREAM, NAME_IN_USE, NO_STORAGE = 10059, 10058, 10047
+NO_SUCH_STREAM, NO_STORAGE = 10059, 10047
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -84,7 +84,7 @@ class View:
             raise LookupError(f"offset {offset} of {self.topic}-{self.partition} is outside {first} to {end}")
 
     async def wait(self, offset: int, timeout_s: float) -> bool:
-        """As the port says; True comes within a millisecond of the view's growth, `tail.RECHECK_S` at worst."""
+        """As the port says; True comes a millisecond after the view grew, `tail.RECHECK_S` at worst."""
         return await self._tail.reaches(offset + 1, timeout_s)
 
     async def offset_at(self, time_ms: int) -> int | None:
@@ -173,7 +173,7 @@ class Views:
         if shows != shown:
             raise ConfigInvalid(
                 f"[kafka] topics.{topic}",
-                f"stream {stream} shows {shows!r}, not {shown!r}; its offsets would lie: use another topic name",
+                f"{stream} shows {shows!r}, not {shown!r}; its offsets would lie: use another topic name",
             )
         return False
 
@@ -218,7 +218,7 @@ def _config(stream: str, subject: str, shown: str, replicas: int) -> dict[str, A
 
 
 def _source(stream: str, filters: Sequence[str], subject: str) -> dict[str, Any]:
-    # A `>` in the source needs one in the destination (error 10146 without); it keeps the channel in the subject.
+    # A `>` in the source needs one in the destination (error 10146 without); it keeps the channel readable.
     return {
         "name": stream,
         "subject_transforms": [

@@ -1,4 +1,5 @@
-"""Live messages carry a running number per process and channel (`ce-fablive: <process>:<n>`): a member counts what it missed.
+"""Live messages carry a running number per process and channel (`ce-fablive: <process>:<n>`): a member
+counts what it missed.
 
 | input                      | act |
 |----------------------------|-----|

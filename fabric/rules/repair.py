@@ -1,7 +1,9 @@
 """Gaps: what a member of a channel has, what it lacks, and when to look.
 
-A track follows one filter in one log. The live feed is at most once; the log is the truth. `verified` is the position up to which
-everything that matches was delivered; above it, `seen` has the last sequence delivered of each subject. The server
+A track follows one filter in one log. The live feed is at most once; the log is the truth. `verified` is the
+position up to which
+everything that matches was delivered; above it, `seen` has the last sequence delivered of each subject. The
+server
 says with every message which sequence came before it on the same subject (`previous`).
 
 | state   | input                                             | becomes | verdict |
@@ -14,13 +16,14 @@ says with every message which sequence came before it on the same subject (`prev
 | following | the member takes no more (`undo`)               | behind  | LATER |
 | behind  | message whose subject is complete                 | behind  | DELIVER |
 | behind  | any other message                                 | behind  | LATER |
-| behind  | a message read from the log (`stored`)            | behind  | DELIVER, or DUPLICATE when it came live meanwhile |
-| behind  | `caught_up`, nothing was left for later beyond it | following | |
+| behind  | a message read from the log (`stored`)            | behind  | DELIVER; DUPLICATE if it came live |
+| behind  | `caught_up`, nothing later was left to the log    | following | |
 | following | `probed`: as many in the log as delivered       | following | verified moves up |
 | following | `probed`: another number                        | behind  | (read back from `verified`) |
 | any     | `reset`: the feed was interrupted                 | behind  | |
 
-The last of a subject is max(seen, verified). A message that expired or was evicted only makes `previous` point further
+The last of a subject is max(seen, verified). A message that expired or was evicted only makes `previous`
+point further
 back, so it never looks like a loss. Cost: one dict look-up and one store per message.
 """
 
@@ -118,7 +121,8 @@ class Track:
         return DELIVER
 
     def caught_up(self, position: int, now: float) -> bool:
-        """The log had nothing more for this filter after `position`. False when something beyond was left to the log since: read on."""
+        """The log had nothing more for this filter after `position`. False when something beyond was left to
+        the log since: read on."""
         if self._later > position:
             return False
         position = max(position, self.verified)
@@ -143,10 +147,11 @@ class Track:
         )
 
     def probed(self, in_log: int, delivered_before: int, now: float) -> bool:
-        """The log holds `in_log` messages above `verified`; `delivered_before` was `delivered_above` when it was asked.
+        """The log holds `in_log` messages above `verified`; `delivered_before` was `delivered_above` when it
+        was asked.
         False puts the track behind: something is missing, or was evicted, and reading tells which."""
         if self.behind or delivered_before != self._delivered:
-            return True  # messages came while it was asked: the number proves nothing; ask again when it is quiet
+            return True  # messages came while it was asked: the number proves nothing; ask again
         if in_log == self._delivered:
             self._settle(max(self._seen.values(), default=self.verified), now)
             return True

@@ -6,12 +6,13 @@ An offer lives like this; `now` is monotonic seconds, given by the caller.
 |--------|-------------------------------|----------|-----|
 | -      | `open`                        | in flight | write it |
 | in flight | acknowledgement (`settle`) | settled  | Receipt or Refusal to whoever offered it |
-| in flight | `attempt_s` without answer, or "no leader" (`defer`) | in flight, attempt + 1 | write it again, marked as a retry |
-| in flight | connection is back (`resend_all`) | in flight, attempt + 1 | write it again, marked as a retry |
+| in flight | `attempt_s` silence, or "no leader" (`defer`) | in flight | write it again, marked as a retry |
+| in flight | connection is back (`resend_all`) | in flight | write it again, marked as a retry |
 | in flight | `deadline_s` since `open`   | settled  | Refusal, outcome unknown: it may have been stored |
 | settled | a late acknowledgement       | settled  | nothing; `settle` answers None |
 
-Invariant: entries stand in the order of their last writing, so only the front can be due. Cost: one dict insert and one
+Invariant: entries stand in the order of their last writing, so only the front can be due. Cost: one dict
+insert and one
 pop per message.
 """
 
@@ -33,7 +34,8 @@ class Due(Generic[T]):
 
 
 class Window(Generic[T]):
-    """Offers by ticket. `deadline_s` must exceed the longest election (9 s), or a failover refuses what it would have stored."""
+    """Offers by ticket. `deadline_s` must exceed the longest election (9 s), or a failover refuses what it
+    would have stored."""
 
     def __init__(self, *, attempt_s: float = 4.0, deadline_s: float = 15.0) -> None:
         self.attempt_s = attempt_s
@@ -57,7 +59,8 @@ class Window(Generic[T]):
         return None if entry is None else entry[0]
 
     def defer(self, ticket: int, until: float) -> None:
-        """Nobody took it (no leader, ingest queue full): write it again at `until` instead of waiting for an answer."""
+        """Nobody took it (no leader, ingest queue full): write it again at `until` instead of waiting for an
+        answer."""
         if ticket in self._entries:
             self._deferred[ticket] = until
 
@@ -91,7 +94,8 @@ class Window(Generic[T]):
             yield self._entries.pop(next(iter(self._entries)))[0]
 
     def matching(self) -> Iterator[tuple[int, T]]:
-        """All tickets with their offers, oldest writing first; for refusals that name a subject and no ticket."""
+        """All tickets with their offers, oldest writing first; for refusals that name a subject and no
+        ticket."""
         return iter([(ticket, entry[0]) for ticket, entry in self._entries.items()])
 
     def _rewrite(self, ticket: int, now: float, result: Due[T]) -> None:

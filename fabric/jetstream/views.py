@@ -192,11 +192,11 @@ class Views:
 
 
 def _stream_name(topic: str, partition: int) -> str:
-    return f"{VIEW_PREFIX}{encode_level(topic)}_{partition}"
+    # Of a Kafka topic's alphabet one character may not stand in a stream's name, nor in a token: the dot.
+    return f"{VIEW_PREFIX}{topic.replace('.', '%2E')}_{partition}"
 
 
 def _topic_of(stream: str) -> str:
-    # A Kafka topic's alphabet leaves one character to escape, the dot: it may not stand in a stream's name.
     return stream.removeprefix(VIEW_PREFIX).rpartition("_")[0].replace("%2E", ".")
 
 

@@ -1,14 +1,13 @@
-"""Where the fabric of this machine is: a lock that its node holds while it lives, and beside it a file that
-tells the way.
+"""Where the fabric of this machine is: a lock that its node holds while it lives, beside it a file that tells.
 
 In: a data directory. Out: the `Address` of the node that runs there, or None. A node that was killed leaves
-the file behind but not the lock, so nobody is sent to a fabric that is gone. Above: `fabric.connect`, the
-CLI, `fabric.node`.
+the file behind but not the lock, so nobody is sent to a fabric that is gone. Above: whoever connects.
 """
 
 import fcntl
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +16,7 @@ import msgspec
 from fabric.config import data_dir
 from fabric.errors import ConfigInvalid
 
-__all__ = ["Address", "HomeLock", "running_fabric"]
+__all__ = ["Address", "HomeLock", "locate", "running_fabric"]
 
 _LOCK, _ADDRESS = "fabric.lock", "address.json"
 _LOOKERS_S = 0.5  # `running_fabric` holds the lock for microseconds; a node that starts then tries again
@@ -32,6 +31,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     health_url: str = ""
     edges: dict[str, str] = {}  # name -> where its clients connect
     tokens: dict[str, str] = {}  # name -> the file with the token that the node made for it
+    enforced: bool = False  # whether the server holds each credential to its names
+    sync_interval_s: float | None = None  # None: the server is somebody else's and does not say
 
 
 def running_fabric(home: Path | None = None) -> Address | None:
@@ -48,6 +49,18 @@ def running_fabric(home: Path | None = None) -> Address | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def locate(
+    url: str | None = None, creds: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Address | None:
+    """Which fabric to talk to: the arguments, else FABRIC_URL and FABRIC_CREDS, else the one that runs on this
+    machine, else None. Its own credentials are used where no others are named."""
+    named_creds = creds or environ.get("FABRIC_CREDS", "")
+    if named_url := url or environ.get("FABRIC_URL"):
+        return Address(pid=0, nats_url=named_url, creds=named_creds)
+    address = running_fabric(data_dir(environ))
+    return msgspec.structs.replace(address, creds=named_creds or address.creds) if address else None
 
 
 class HomeLock:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric.address import Address, HomeLock, running_fabric
+from fabric.address import Address, HomeLock, locate, running_fabric
 from fabric.errors import ConfigInvalid
 
 ADDRESS = Address(pid=os.getpid(), nats_url="nats://127.0.0.1:4222", creds="/c", edges={"mcp": "http://x"})
@@ -75,3 +75,25 @@ def test_damaged_address_is_no_address(tmp_path: Path, damage: bytes) -> None:
     with HomeLock(tmp_path):
         (tmp_path / "address.json").write_bytes(damage)
         assert running_fabric(tmp_path) is None
+
+
+def test_what_is_named_wins_over_what_runs(tmp_path: Path) -> None:
+    environ = {"FABRIC_HOME": str(tmp_path)}
+    assert locate(environ=environ) is None
+    with HomeLock(tmp_path) as lock:
+        lock.publish(ADDRESS)
+        assert locate(environ=environ) == ADDRESS
+        found = [
+            locate(environ={**environ, "FABRIC_CREDS": "/mine"}),
+            locate(environ={**environ, "FABRIC_URL": "nats://far:1"}),
+            locate(environ={**environ, "FABRIC_URL": "nats://far:1", "FABRIC_CREDS": "/mine"}),
+            locate(
+                "nats://flag:1", "/flag", {**environ, "FABRIC_URL": "nats://far:1", "FABRIC_CREDS": "/mine"}
+            ),
+        ]
+    assert [(address.nats_url, address.creds) for address in found if address] == [
+        (ADDRESS.nats_url, "/mine"),
+        ("nats://far:1", ""),
+        ("nats://far:1", "/mine"),
+        ("nats://flag:1", "/flag"),
+    ]

@@ -1,0 +1,44 @@
+"""What a node counts about itself, in the same registry as its edges' metrics.
+
+In: the node's parts. Out: samples, read from the parts when somebody asks, so that nothing is counted twice.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fabric.client import Session
+from fabric.node.server import EmbeddedServer
+
+__all__ = ["NodeCollector"]
+
+
+class NodeCollector(Collector):
+    """`server` is None when NATS is somebody else's."""
+
+    def __init__(self, session: Session, server: EmbeddedServer | None) -> None:
+        self._session, self._server = session, server
+
+    def collect(self) -> Iterable[Metric]:
+        """The samples of this moment."""
+        session = self._session
+        yield _gauge("fabric_nats_up", "Whether the node reaches NATS", session.connection.is_up)
+        yield _counter(
+            "fabric_nats_reconnects", "Connections to NATS replaced", session.connection.reconnects
+        )
+        yield _counter("fabric_journal_records", "Records written to the journal", session.journal.recorded)
+        yield _counter("fabric_journal_dropped", "Journal records not written", session.journal.dropped)
+        if self._server:
+            restarts = self._server.restarts
+            yield _counter(
+                "fabric_nats_server_restarts", "Times the embedded server was started again", restarts
+            )
+
+
+def _gauge(name: str, what: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, what, value=float(value))
+
+
+def _counter(name: str, what: str, value: float) -> Metric:
+    return CounterMetricFamily(name, what, value=float(value))

@@ -165,7 +165,7 @@ cdef tuple reasons(Reader* r, object packet, int version):
     while left(r):
         if len(codes) == FILTERS_MAX:
             raise wrong(f"more than {FILTERS_MAX} reason codes", r.at, "3.9.3", QUOTA)
-        code = reason(r, packet, 5)
+        code = reason(r, packet, 5) if version == 5 else byte(r, "the return code")
         if version == 4 and code not in (0, 1, 2, 0x80):
             raise wrong(f"return code 0x{code:02X} is reserved", r.at - 1, "3.1.1: 3.9.3-2")
         codes.append(code)

@@ -24,6 +24,7 @@ from nats.aio.client import Client
 from fabric.clock import monotonic
 from fabric.errors import FabricError, PermissionDenied, Refused, ServerTooOld, Unauthenticated, Unreachable
 from fabric.jetstream import private
+from fabric.jetstream.watchdog import until_useless
 from fabric_codecs.nats.wire import Parser, Writer, status_of, ticket_of
 
 __all__ = ["Connection", "NoResponders", "Reply", "Subscription"]
@@ -36,8 +37,6 @@ SERVER_OLDEST = (2, 12)  # message TTLs and markers (2.11), strict API errors an
 FLUSH_BYTES = 64 << 10  # a burst is written in pieces of this size even when the caller never yields
 BUFFERED_BYTES_MAX = 1 << 20  # what may wait in the socket's buffer before publishers wait
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.05, 5.0
-PROBE_EVERY_S = 2.0  # a silent server is noticed within PROBE_EVERY_S + PROBE_TIMEOUT_S
-PROBE_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5.0
 
 
@@ -153,7 +152,8 @@ class Connection:
     async def _keep(self) -> None:
         backoff_s = BACKOFF_FIRST_S
         while True:
-            await self._watch()
+            assert self._client is not None
+            self._problem = await until_useless(self._client, self._lost) or self._problem
             self._went_down(self._problem)
             await self._drop_client()
             while not self._up.is_set():
@@ -167,28 +167,6 @@ class Connection:
                     log.warning("%s: still down: %s", self.name, error)
             backoff_s = BACKOFF_FIRST_S
             self.reconnects += 1
-
-    async def _watch(self) -> None:
-        # Returns when this client is of no use any more: it closed, its read loop ended, or the server is
-        # silent.
-        client = self._client
-        assert client is not None
-        while not self._lost.is_set():
-            try:
-                await asyncio.wait_for(self._lost.wait(), PROBE_EVERY_S)
-                return
-            except TimeoutError:
-                pass
-            if private.reading_task(client).done():
-                self._problem = "the read loop ended"
-                return
-            try:
-                await client.flush(timeout=int(PROBE_TIMEOUT_S))
-            except (
-                Exception
-            ) as error:  # nats-py raises whatever its state machine met; each means "not usable"
-                self._problem = f"the server did not answer a PING: {type(error).__name__}"
-                return
 
     async def _connect(self, timeout_s: float) -> None:
         client = Client()

@@ -1,4 +1,4 @@
-"""Envelope -> Kafka record: CloudEvents' Kafka binding (read back by its SDK's rules), and what stands outside of it."""
+"""Envelope -> Kafka record: CloudEvents' Kafka binding, and what stands outside of it."""
 
 import pytest
 
@@ -106,6 +106,31 @@ def test_earlier_losses_are_told_when_nothing_is_lost_here():
     translation = lower(stored(MEASURED.replace(fabloss="NO_METADATA")), 0, 0)
     assert translation.losses == ()
     assert dict(translation.message.headers)["ce_fabloss"] == b"NO_METADATA"
+
+
+def test_what_the_journal_noted_about_a_crossing_comes_along():
+    record = lower(
+        stored(MEASURED, Fab_Hop="mqtt.in", Fab_Peer="dev 100%41", Fab_Position="CH_3:17"), 0, 0
+    ).message
+    assert record.headers[-3:] == [
+        ("fab-hop", b"mqtt.in"),
+        ("fab-peer", b"dev 100%41"),
+        ("fab-position", b"CH_3:17"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"NATS/1.0\r\n\r\n",
+        b"NATS/1.0\r\nno colon\r\nce-x:\r\nce-y\r\nfoo: bar\r\n\r\n",
+        b"NATS/1.0\r\nce-",
+    ],
+)
+def test_a_message_that_is_no_envelope_keeps_its_data_alone(block):
+    record = lower(Envelope.from_nats(b"fab.k.t.0", block, b"raw"), 5, 6).message
+    assert record == Record(5, 6, None, b"raw", [])
 
 
 @pytest.mark.parametrize("packed", ["%", "bm90IG1zZ3BhY2s=", "kJA=x"])

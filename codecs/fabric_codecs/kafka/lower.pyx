@@ -6,65 +6,139 @@ CloudEvents 1.0, Kafka protocol binding 3.2 (binary mode), and what stands outsi
     value            data, as it is; null when `fabnull` is "value"
     key              native entry `kafka.key` (a key that is not UTF-8), else `partitionkey`, else null
     timestamp        when it was stored
-    content-type     datacontenttype
-    ce_<name>        every other attribute in its own words, `ce_specversion` first; the key's `partitionkey` too (binding, 3.1)
+    content-type     datacontenttype, as the first header
+    ce_<name>        every other attribute, in the order stored; the key's `partitionkey` too (binding, 3.1)
     traceparent      the hop's, from the carrier; the one in `ce_traceparent` is where the chain began
+    fab-<name>       the carrier's `Fab-<Name>` lines: what the journal noted about a crossing
     <native name>    the native entries, in order, with duplicates and nulls
     ce_fabloss       losses so far and those of this step
 """
+
+from urllib.parse import unquote_to_bytes
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr
 
 from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.kafka.records import Record
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
+cdef enum Role:
+    SKIPPED
+    COPIED
+    ATTRIBUTE  # copied, with its percent-encoding undone
+    CONTENT_TYPE
+    PARTITION_KEY
+    EXPIRY
+    LOSSES
+    NULL_DATA
+
 cdef str NATIVE_KEY = "kafka.key"
-cdef dict HEADER_NAMES = {}  # attribute -> header name; attributes are few, so are these
-cdef tuple SPECVERSION = ("ce_specversion", b"1.0")
+cdef str LOSS_HEADER = "ce_fabloss"
 cdef object EXPIRY_UNENFORCED = Loss(
     LossCode.EXPIRY_UNENFORCED, "expirytime", "told in ce_expirytime; Kafka keeps records by the topic's age alone"
 )
 
+# What becomes of a line of the header block: (role, name of the Kafka header). Lines not listed are looked at once.
+cdef dict LINES = {
+    b"ce-datacontenttype": (CONTENT_TYPE, "content-type"),
+    b"ce-partitionkey": (PARTITION_KEY, "ce_partitionkey"),
+    b"ce-expirytime": (EXPIRY, "ce_expirytime"),
+    b"ce-fabloss": (LOSSES, LOSS_HEADER),
+    b"ce-fabnull": (NULL_DATA, "ce_fabnull"),
+    b"Fab-Native": (SKIPPED, ""),
+    b"traceparent": (COPIED, "traceparent"),
+}
+cdef Py_ssize_t LINES_MAX = 256  # names come from the wire: do not remember any number of them
 
-cdef str header_name(str attribute):
-    cdef str name = HEADER_NAMES.get(attribute)
-    if name is None:
-        name = "ce_" + attribute
-        if len(HEADER_NAMES) < 256:  # names from the wire could be any
-            HEADER_NAMES[attribute] = name
-    return name
+
+cdef tuple look_up(bytes name):
+    found = LINES.get(name)
+    if found is not None:
+        return <tuple>found
+    if name.startswith(b"ce-"):
+        found = (ATTRIBUTE, "ce_" + name[3:].decode("latin-1"))
+    elif name.startswith(b"Fab-"):
+        found = (COPIED, name.decode("latin-1").lower())
+    else:
+        found = (SKIPPED, "")
+    if len(LINES) < LINES_MAX:
+        LINES[name] = found
+    return <tuple>found
 
 
-cdef str loss_codes(str so_far, tuple losses):
-    codes = dict.fromkeys(so_far.split(",")) if so_far else {}
+cdef bytes unescaped(const char* start, Py_ssize_t size):
+    cdef bytes value = PyBytes_FromStringAndSize(start, size)
+    return value if memchr(start, c"%", size) == NULL else unquote_to_bytes(value)
+
+
+cdef class _Lowered:
+    # What the header block gives, collected line by line.
+    cdef list headers
+    cdef bytes key
+    cdef bytes losses
+    cdef bint expires, is_null
+
+    cdef int line(self, bytes name, const char* start, Py_ssize_t size) except -1:
+        cdef tuple found = look_up(name)
+        cdef int role = found[0]
+        cdef bytes value
+        if role == SKIPPED:
+            return 0
+        value = unescaped(start, size) if role != COPIED else PyBytes_FromStringAndSize(start, size)
+        if role == CONTENT_TYPE:
+            self.headers.insert(0, (found[1], value))
+            return 0
+        if role == LOSSES:  # comes last, with those of this step
+            self.losses = value
+            return 0
+        if role == PARTITION_KEY:
+            self.key = value
+        elif role == EXPIRY:
+            self.expires = True
+        elif role == NULL_DATA:
+            self.is_null = value == b"value"
+        self.headers.append((found[1], value))
+        return 0
+
+
+cdef _Lowered lowered(bytes block):
+    # NATS/1.0 CRLF, name ": " value CRLF, ..., CRLF. The block has been through a NATS parser; a line without a colon is skipped.
+    cdef _Lowered out = _Lowered.__new__(_Lowered)
+    cdef const char* at = PyBytes_AS_STRING(block)
+    cdef const char* end = at + PyBytes_GET_SIZE(block)
+    cdef const char* stop
+    cdef const char* colon
+    out.headers = []
+    while at < end:
+        stop = <const char*>memchr(at, c"\r", end - at)
+        if stop == NULL:
+            break
+        # The server's own lines (Nats-Sequence ...) are the most; they and the first line all begin with N.
+        if at[0] != c"N":
+            colon = <const char*>memchr(at, c":", stop - at)
+            if colon != NULL and stop - colon >= 2:
+                out.line(PyBytes_FromStringAndSize(at, colon - at), colon + 2, stop - colon - 2)
+        at = stop + 2
+    return out
+
+
+cdef str loss_codes(bytes so_far, tuple losses):
+    codes = dict.fromkeys(so_far.decode("utf-8", "replace").split(",")) if so_far else {}
     codes.update(dict.fromkeys([loss.code.value for loss in losses]))
     return ",".join(codes)
 
 
 def lower(Envelope envelope not None, long long offset, long long time_ms):
-    """The record at `offset`, and what it could not keep. Raises CodecError when the envelope's native entries cannot be read."""
-    cdef dict attributes = envelope.attributes()
-    cdef list headers = [SPECVERSION]
-    cdef tuple losses = ()
-    cdef bytes key = None, value = envelope.data
-    cdef str name, text
-    if "expirytime" in attributes:
-        losses = (EXPIRY_UNENFORCED,)
-        attributes["fabloss"] = loss_codes(attributes.get("fabloss"), losses)
-    for name, text in attributes.items():
-        if name == "datacontenttype":
-            headers.insert(0, ("content-type", text.encode()))
-            continue
-        if name == "partitionkey":
-            key = text.encode()
-        elif name == "fabnull" and text == "value":
-            value = None
-        headers.append((header_name(name), text.encode()))
-    hop = envelope.header("traceparent")
-    if hop is not None:
-        headers.append(("traceparent", (<str>hop).encode()))
+    """The record at `offset`, and what it could not keep. Raises CodecError when the native entries cannot be read."""
+    cdef _Lowered found = lowered(envelope._block if envelope._attributes is None else envelope.nats_header())
+    cdef tuple losses = (EXPIRY_UNENFORCED,) if found.expires else ()
+    cdef bytes key = found.key
     for entry in envelope.native:
         if entry[0] == NATIVE_KEY:
             key = entry[1]
         else:
-            headers.append(entry)
-    return Translation(Record(offset, time_ms, key, value, headers), losses)
+            found.headers.append(entry)
+    if losses or found.losses:
+        found.headers.append((LOSS_HEADER, loss_codes(found.losses, losses).encode()))
+    return Translation(Record(offset, time_ms, key, None if found.is_null else envelope.data, found.headers), losses)

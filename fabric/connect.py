@@ -84,7 +84,7 @@ async def _own_fabric() -> AsyncIterator[Address]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "fabric.node.leash", str(os.getpid())),
-        *(sys.executable, "-m", "fabric.cli", "up", "--no-edges", "--any-port", "--quiet"),
+        *(sys.executable, "-m", "fabric.cli", "up", "--edges", "none", "--nats-port", "0", "--port", "0"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -17,7 +17,7 @@ from fabric.client.receipt import Receipt
 from fabric.clock import monotonic, now_us
 from fabric.errors import InvalidName, Refused
 from fabric.jetstream.layout import channel_stream
-from fabric.jetstream.publish import Event, Outcome
+from fabric.jetstream.publish import Event, Outcome, Settle
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import is_pattern, pattern_name
@@ -73,22 +73,41 @@ class Channel:
             return Receipt(envelope.id)
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         await self.fabric.session.publisher.admit()
-        self.fabric.session.publisher.offer(
-            Event(
-                self._subject("durable"),
-                None,
-                envelope.nats_header(),
-                b"",
-                0,
-                0,
-                envelope.data,
-                lambda _, outcome: _resolve(done, outcome),
-            )
-        )
+        self.fabric.session.publisher.offer(self._event(envelope, lambda _, outcome: _resolve(done, outcome)))
         outcome = await done
         if isinstance(outcome, Refused):
             raise outcome
-        return Receipt(envelope.id, channel_stream(subjects.shard(self.name)), abs(outcome), outcome < 0)
+        return self._receipt(envelope, outcome)
+
+    def offer(
+        self,
+        envelope: Envelope,
+        on_outcome: Callable[[Receipt | Refused], object],
+        *,
+        delivery: Delivery = "durable",
+    ) -> bool:
+        """Publish without waiting; `on_outcome` learns the Receipt or Refused, once. For edges.
+
+        False, and nothing is taken, while the publish window has no room: await `room` then. Raises
+        LimitExceeded, InvalidName for a pattern.
+        """
+        self._concrete()
+        if not self.fabric.session.publisher.is_open:
+            return False
+        if delivery == "live":
+            self._send_live_envelope(envelope)
+            on_outcome(Receipt(envelope.id))
+            return True
+
+        def settle(_: int, outcome: Outcome) -> None:
+            on_outcome(outcome if isinstance(outcome, Refused) else self._receipt(envelope, outcome))
+
+        self.fabric.session.publisher.offer(self._event(envelope, settle))
+        return True
+
+    async def room(self) -> None:
+        """Until `offer` takes a message. Raises Refused or Unreachable in time."""
+        await self.fabric.session.publisher.admit()
 
     def publisher(
         self,
@@ -133,6 +152,13 @@ class Channel:
         return self.fabric.envelope(
             payload, kind="event", subject=self.name, **{"datacontenttype": media_type} | attributes
         )
+
+    def _event(self, envelope: Envelope, settle: Settle) -> Event:
+        return Event(self._subject("durable"), None, envelope.nats_header(), b"", 0, 0, envelope.data, settle)
+
+    def _receipt(self, envelope: Envelope, outcome: int) -> Receipt:
+        stream = channel_stream(subjects.shard(self.name))
+        return Receipt(envelope.id, stream, abs(outcome), outcome < 0)
 
     def _send_live_envelope(self, envelope: Envelope) -> None:
         connection = self.fabric.session.connection

@@ -45,12 +45,16 @@ class Publish(Struct, frozen=True, gc=False, repr_omit_defaults=True):
 
 
 class Puback(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.4. The answer to a QoS 1 PUBLISH; below 0x80 the message was taken."""
+
     packet_id: int
     code: int = 0
     properties: Properties = NONE
 
 
 class Will(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.1.3.2. What the server shall publish when the client is lost."""
+
     topic: str
     payload: bytes = b""
     qos: int = 0
@@ -75,6 +79,8 @@ class Connect(Struct, frozen=True, gc=False, repr_omit_defaults=True):
 
 
 class Connack(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.2. `code` is a reason code, in 3.1.1 a return code from 0 to 5."""
+
     session_present: bool = False
     code: int = 0
     properties: Properties = NONE
@@ -91,18 +97,24 @@ class Subscription(Struct, frozen=True, gc=False, repr_omit_defaults=True):
 
 
 class Subscribe(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.8."""
+
     packet_id: int
     subscriptions: tuple[Subscription, ...]
     properties: Properties = NONE
 
 
 class Suback(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.9. One code a filter, in order: the QoS granted, or why not."""
+
     packet_id: int
     codes: tuple[int, ...]
     properties: Properties = NONE
 
 
 class Unsubscribe(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.10."""
+
     packet_id: int
     filters: tuple[str, ...]
     properties: Properties = NONE
@@ -117,14 +129,16 @@ class Unsuback(Struct, frozen=True, gc=False, repr_omit_defaults=True):
 
 
 class Pingreq(Struct, frozen=True, gc=False):
-    pass
+    """3.12."""
 
 
 class Pingresp(Struct, frozen=True, gc=False):
-    pass
+    """3.13."""
 
 
 class Disconnect(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.14. In 3.1.1 only a client sends it, and it says nothing."""
+
     code: int = 0
     properties: Properties = NONE
 

@@ -1,4 +1,4 @@
-"""Where the fabric of this machine is: a lock that its node holds while it lives, beside it a file that tells.
+"""Where the fabric of this machine is: a lock held by its node, and a file that tells the way.
 
 In: a data directory. Out: the `Address` of the node that runs there, or None. A node that was killed leaves
 the file behind but not the lock, so nobody is sent to a fabric that is gone. Above: whoever connects.
@@ -36,7 +36,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def running_fabric(home: Path | None = None) -> Address | None:
-    """The fabric that runs with this data directory (FABRIC_HOME and the default otherwise), or None."""
+    """The fabric that runs with this data directory (`config.data_dir` when None), or None."""
     folder = home or data_dir()
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDONLY)
@@ -54,8 +54,10 @@ def running_fabric(home: Path | None = None) -> Address | None:
 def locate(
     url: str | None = None, creds: str | None = None, environ: Mapping[str, str] = os.environ
 ) -> Address | None:
-    """Which fabric to talk to: the arguments, else FABRIC_URL and FABRIC_CREDS, else the one that runs on this
-    machine, else None. Its own credentials are used where no others are named."""
+    """Which fabric to talk to: the arguments, else FABRIC_URL and FABRIC_CREDS, else the one here, or None.
+
+    The credentials of the one that runs here are used where no others are named.
+    """
     named_creds = creds or environ.get("FABRIC_CREDS", "")
     if named_url := url or environ.get("FABRIC_URL"):
         return Address(pid=0, nats_url=named_url, creds=named_creds)

@@ -23,6 +23,7 @@ __all__ = [
     "NodeSettings",
     "data_dir",
     "load_config",
+    "parse_value",
     "read_settings",
 ]
 
@@ -196,14 +197,14 @@ def _from_environ(environ: Mapping[str, str], edge_names: tuple[str, ...]) -> tu
         if prefix != "FABRIC" or not key:
             continue
         if section in edge_names:
-            value: Any = text if key in _EDGE_KEYS and key != "enabled" else _scalar(text)
+            value: Any = text if key in _EDGE_KEYS and key != "enabled" else parse_value(text)
             layer.setdefault("edges", {}).setdefault(section, {})[key] = value
         elif section in _SECTIONS and key in _SECTIONS[section].__struct_fields__:
             layer.setdefault(section, {})[key] = text
     return "the environment", layer
 
 
-def _scalar(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """A variable's text as TOML would read it where it is a number or a truth value, else as it is."""
     try:
         value = tomllib.loads(f"value = {text}")["value"]

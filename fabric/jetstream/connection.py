@@ -210,6 +210,8 @@ class Connection:
             user_credentials=str(self._credentials) if self._credentials else None,
             password=self._password,
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # nats-py would try for 2 minutes; that is the keeper's business
+            reconnect_time_wait=0,
             connect_timeout=int(CONNECT_TIMEOUT_S),
             ping_interval=20,
             disconnected_cb=closed,
@@ -220,6 +222,8 @@ class Connection:
     def _explain(self, error: BaseException) -> FabricError:
         where = ", ".join(self.servers)
         words = str(error) or type(error).__name__
+        if isinstance(error, nats.errors.NoServersError):
+            words = self._problem  # of the last one tried: "no servers" tells nobody anything
         if isinstance(error, nats.errors.AuthorizationError) or "authorization" in words.lower():
             return Unauthenticated(f"NATS at {where}", "the credential was refused; see FABRIC_CREDS")
         if isinstance(error, TimeoutError):

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fabric.address import Address, running_fabric
+from fabric.address import Address, locate, running_fabric
 from fabric.client import Fabric, Session
 from fabric.clock import monotonic
 from fabric.errors import Unreachable
@@ -47,27 +47,17 @@ async def connect(
     Raises Unreachable, Unauthenticated, ServerTooOld, InvalidName.
     """
     name = name or f"client-{secrets.token_hex(4)}"
-    url = url or os.environ.get("FABRIC_URL")
-    credentials = credentials or os.environ.get("FABRIC_CREDS")
-    if url:
-        async with _open(url.split(","), name, credentials, timeout_s) as fabric:
-            yield fabric
-    elif address := running_fabric():
-        async with _open([address.nats_url], name, credentials or address.creds, timeout_s) as fabric:
+    if address := locate(url, str(credentials) if credentials else None):
+        async with _open(address, name, timeout_s) as fabric:
             yield fabric
     else:
-        async with (
-            _own_fabric() as address,
-            _open([address.nats_url], name, address.creds, timeout_s) as fabric,
-        ):
+        async with _own_fabric() as started, _open(started, name, timeout_s) as fabric:
             yield fabric
 
 
 @asynccontextmanager
-async def _open(
-    servers: list[str], name: str, credentials: Path | str | None, timeout_s: float
-) -> AsyncIterator[Fabric]:
-    session = Session(servers, name=name, credentials=credentials or None)
+async def _open(address: Address, name: str, timeout_s: float) -> AsyncIterator[Fabric]:
+    session = Session(address.nats_url.split(","), name=name, credentials=address.creds or None)
     fabric = Fabric(session, name)
     await session.open(timeout_s)
     try:

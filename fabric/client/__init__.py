@@ -11,6 +11,7 @@ from fabric.client.member import Member
 from fabric.client.receipt import Receipt
 from fabric.client.registry import AgentEvent, Watch
 from fabric.client.session import Fabric, Session
+from fabric.client.story import Crossing, Message, tree_of
 from fabric.client.tool import ToolError
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "Call",
     "Channel",
     "ChannelPublisher",
+    "Crossing",
     "Fabric",
     "Invocation",
     "Member",
+    "Message",
     "Progress",
     "Receipt",
     "Reply",
@@ -32,4 +35,5 @@ __all__ = [
     "ToolError",
     "ToolSpec",
     "Watch",
+    "tree_of",
 ]

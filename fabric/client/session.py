@@ -17,6 +17,7 @@ from fabric.client.channel import Channel
 from fabric.client.context import current_cause
 from fabric.client.journal import JournalWriter
 from fabric.client.registry import Registry, Watch
+from fabric.client.story import Crossing, read_story
 from fabric.clock import monotonic, now_us
 from fabric.errors import InvalidName
 from fabric.jetstream.connection import Connection
@@ -225,6 +226,11 @@ class Fabric:
     def watch(self) -> Watch:
         """Joins and leaves of agents as they happen; see `Watch`."""
         return self.session.registry.watch()
+
+    async def story(self, conversation: str) -> list[Crossing]:
+        """What the journal holds of a conversation, record by record; `fabric.client.tree_of` makes a tree
+        of it."""
+        return await read_story(self.session, conversation)
 
     # Messages
 

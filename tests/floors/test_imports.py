@@ -26,6 +26,7 @@ FLOORS = (
     ("fabric.node",),
     ("fabric.testing",),
     ("fabric_bench",),
+    ("fabric.demo",),
     ("fabric.cli",),
 )
 LEVEL = {prefix: level for level, prefixes in enumerate(FLOORS) for prefix in prefixes}

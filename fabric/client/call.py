@@ -38,7 +38,8 @@ from fabric.errors import (
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import encode_level
-from fabric_codecs.nats.wire import status_of, ticket_of, timestamp
+from fabric_codecs.nats.headers import status_of, ticket_of
+from fabric_codecs.nats.wire import timestamp
 
 if TYPE_CHECKING:
     from fabric.client.session import Fabric, Session

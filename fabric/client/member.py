@@ -24,7 +24,7 @@ from fabric.rules.ledger import Ledger
 from fabric.rules.missed import MissedCounter
 from fabric.rules.repair import Track, Verdict
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.nats.wire import positions, source_agrees, value_in
+from fabric_codecs.nats.headers import positions, source_agrees, value_in
 
 if TYPE_CHECKING:
     from fabric.client.session import Session

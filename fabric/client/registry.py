@@ -23,7 +23,7 @@ from fabric.jetstream.connection import Subscription
 from fabric.jetstream.layout import REGISTRY_STREAM
 from fabric.rules.directory import Change, Directory
 from fabric_codecs.names import encode_level
-from fabric_codecs.nats.wire import number_in, value_in
+from fabric_codecs.nats.headers import number_in, value_in
 
 if TYPE_CHECKING:
     from fabric.client.agent import Agent

@@ -21,7 +21,7 @@ from fabric.node.credentials import Keyring
 from fabric.node.edges import known_edges
 from fabric.node.node import Node
 from fabric.subjects import JOURNAL_ALL
-from fabric_codecs.nats.wire import value_in
+from fabric_codecs.nats.headers import value_in
 
 __all__ = ["Stage", "open_stage", "play"]
 

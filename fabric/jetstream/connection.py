@@ -25,7 +25,8 @@ from fabric.clock import monotonic
 from fabric.errors import FabricError, PermissionDenied, Refused, ServerTooOld, Unauthenticated, Unreachable
 from fabric.jetstream import private
 from fabric.jetstream.watchdog import until_useless
-from fabric_codecs.nats.wire import Parser, Writer, status_of, ticket_of
+from fabric_codecs.nats.headers import status_of, ticket_of
+from fabric_codecs.nats.wire import Parser, Writer
 
 __all__ = ["Connection", "NoResponders", "Reply", "Subscription"]
 

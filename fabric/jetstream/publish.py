@@ -21,7 +21,8 @@ from fabric.errors import LimitExceeded, Refused
 from fabric.jetstream.connection import Connection
 from fabric.rules.window import Due, Window
 from fabric_codecs.errors import CodecError
-from fabric_codecs.nats.wire import Template, status_of, stored_at, ticket_of
+from fabric_codecs.nats.headers import status_of, stored_at, ticket_of
+from fabric_codecs.nats.wire import Template
 
 __all__ = ["Event", "Outcome", "Publisher", "Settle"]
 

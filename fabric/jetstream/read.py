@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fabric.errors import Refused, Unreachable
 from fabric.jetstream.connection import Connection
-from fabric_codecs.nats.wire import number_in, status_of, ticket_of, value_in
+from fabric_codecs.nats.headers import number_in, status_of, ticket_of, value_in
 
 __all__ = ["LogReader", "Page", "Stored"]
 

@@ -22,7 +22,7 @@ from fabric.ports import StoredRecord
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import channel_to_kafka_topic, encode_level, kafka_topic_to_channel, pattern_name
-from fabric_codecs.nats.wire import value_in
+from fabric_codecs.nats.headers import value_in
 
 __all__ = ["View", "Views"]
 

@@ -10,6 +10,23 @@ cdef extern from "string.h" nogil:
     void* memmem(const void* haystack, size_t size, const void* needle, size_t needle_size)
 
 
+cdef struct Token:
+    Py_ssize_t start
+    Py_ssize_t stop
+
+
+cdef inline Py_ssize_t number(const char* text, Token token) noexcept nogil:
+    """The decimal in text[start:stop], or -1 for anything but one to ten digits."""
+    cdef Py_ssize_t value = 0, at
+    if token.stop <= token.start or token.stop - token.start > 10:
+        return -1
+    for at in range(token.start, token.stop):
+        if text[at] < 48 or text[at] > 57:
+            return -1
+        value = value * 10 + (text[at] - 48)
+    return value
+
+
 cdef inline const char* header_value(
     const char* block, Py_ssize_t size, const char* lead, Py_ssize_t lead_size, Py_ssize_t* value_size
 ) noexcept nogil:

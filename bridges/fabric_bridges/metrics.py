@@ -9,6 +9,7 @@ class EdgeMetrics:
     """Counters shared by all edges, labelled by `edge`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry  # for what only one edge has to tell
         self.connections = Gauge("fabric_edge_connections", "Open connections", ["edge"], registry=registry)
         self.messages = Counter(
             "fabric_edge_messages_total", "Messages across an edge", ["edge", "direction"], registry=registry

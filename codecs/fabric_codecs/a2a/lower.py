@@ -35,7 +35,7 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
-__all__ = ["LOSS_EXTENSION", "lower_error", "lower_progress", "lower_response", "metadata_of"]
+__all__ = ["LOSS_EXTENSION", "lower_error", "lower_progress", "lower_response", "metadata_of", "with_losses"]
 
 LOSS_EXTENSION = "io.agentfabric/loss"
 RESULT = "result"  # the one artifact of a call
@@ -103,6 +103,16 @@ def lower_error(envelope: Envelope, *, task_id: str, context_id: str) -> Transla
     return Translation(
         _status_item(envelope, TaskStatus(state, envelope.time, words), task_id, context_id, facts)
     )
+
+
+def with_losses(item: StreamItem, losses: tuple[Loss, ...]) -> StreamItem:
+    """A status update that also tells what was lost before it."""
+    update = item.status_update
+    if update is None or not losses:
+        return item
+    facts = msgspec.json.decode(update.metadata or b"{}", type=dict[str, object])
+    told = msgspec.structs.replace(update, metadata=_metadata(facts, losses))
+    return StreamItem(status_update=told)
 
 
 def metadata_of(envelope: Envelope, facts: dict[str, object] | None = None) -> msgspec.Raw:

@@ -109,7 +109,7 @@ def _check_message(message: Message) -> None:
     for number, part in enumerate(message.parts):
         if (found := _contents(part)) != 1:
             raise refuse(
-                f"params.message.parts[{number}] has {found} of text, raw, url and data: it needs exactly one",
+                f"params.message.parts[{number}] has {found} of text, raw, url, data: exactly one is needed",
                 Fault.INVALID_PARAMS,
                 "A2A 1.0.1, 4.1.6",
             )

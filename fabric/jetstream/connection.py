@@ -4,7 +4,7 @@ nats-py connects, authenticates and answers PINGs; everything else on the wire i
 broke, for
 whatever reason, is replaced by a new one with the same subscriptions: one way to recover instead of
 nats-py's two
-(`docs/decisions/0002-one-way-to-recover.md`). Above: publish, read, server. Below: nats-py and the NATS
+(`docs/decisions/one-way-to-recover.md`). Above: publish, read, server. Below: nats-py and the NATS
 codec.
 
     down --connected--> up --closed, dead read loop, silent server--> down ... close() --> closed

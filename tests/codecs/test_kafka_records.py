@@ -235,6 +235,21 @@ def test_damage_anywhere_never_escapes_as_anything_but_a_codec_error(data):
         decode_batch(resealed(bytes(damaged)))
 
 
+def test_the_builder_stops_at_its_size_and_takes_a_first_record_of_any():
+    record = Record(0, 1, None, b"v" * 100, [])
+    whole = BatchBuilder(0)
+    assert whole.add(record)
+    exact, tight = BatchBuilder(0), BatchBuilder(0)
+    assert exact.add(record, whole.size_bytes)
+    assert tight.add(record, 1)
+    following = Record(1, 1, None, b"w", [])
+    assert whole.add(following)
+    assert not exact.add(following, whole.size_bytes - 1)
+    assert exact.count == 1
+    assert exact.add(following, whole.size_bytes)
+    assert exact.build() == whole.build()
+
+
 def test_the_builder_refuses_what_cannot_stand_in_a_batch_and_keeps_what_it_had():
     batch = BatchBuilder(5)
     batch.add(Record(5, 1, None, b"kept", []))

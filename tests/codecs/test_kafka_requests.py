@@ -1,4 +1,4 @@
-"""Framing, requests, responses: kio (made from Apache Kafka's schemas) is the other side, in every version."""
+"""Framing, requests, responses: kio (made from Kafka's schemas) is the other side, in every version."""
 
 import io
 from contextlib import suppress
@@ -169,6 +169,23 @@ def test_fetch_request_is_read(version):
     assert read_request(request_frame(Api.FETCH, version, body)) == wanted
 
 
+@pytest.mark.parametrize("version", VERSIONS[Api.PRODUCE])
+def test_produce_request_is_read_for_its_partitions_alone(version):
+    module = schema(Api.PRODUCE, version, "request")
+    partitions = tuple(
+        module.PartitionProduceData(index=i32(at), records=records)
+        for at, records in ((0, b"batch"), (3, None))
+    )
+    body = module.ProduceRequest(
+        transactional_id=None,
+        acks=i16(-1),
+        timeout=i32Timedelta(timedelta(seconds=1)),
+        topic_data=(module.TopicProduceData(name="t", partition_data=partitions),),
+    )
+    wanted = requests.ProduceRequest(-1, (("t", 0), ("t", 3)))
+    assert read_request(request_frame(Api.PRODUCE, version, body)) == wanted
+
+
 @pytest.mark.parametrize("version", [0, 1])
 def test_sasl_requests_are_read(version):
     handshake = schema(Api.SASL_HANDSHAKE, version, "request").SaslHandshakeRequest(mechanism="PLAIN")
@@ -259,6 +276,16 @@ def test_fetch_response_carries_the_batch_untouched_and_the_last_stable_offset(v
         assert (answer.error_code, answer.session_id) == (0, 0)
 
 
+@pytest.mark.parametrize("version", VERSIONS[Api.PRODUCE])
+def test_produce_refusal_names_every_partition(version):
+    refused = (responses.RefusedPartition("t", 0), responses.RefusedPartition("t", 3))
+    refusal = responses.ProduceRefusal(refused, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+    answer = read_response(Api.PRODUCE, version, encoded(version, refusal))
+    (topic,) = answer.responses
+    got = [(p.index, p.error_code, p.base_offset) for p in topic.partition_responses]
+    assert got == [(0, 29, -1), (3, 29, -1)]
+
+
 @pytest.mark.parametrize("version", [0, 1])
 def test_sasl_responses_are_understood(version):
     handshake = responses.SaslHandshakeResponse(ErrorCode.UNSUPPORTED_SASL_MECHANISM, ("PLAIN",))
@@ -281,7 +308,8 @@ def test_sasl_responses_are_understood(version):
         (18, -1, False),
         (1, 3, False),
         (1, 4, True),
-        (0, 3, False),
+        (0, 3, True),
+        (0, 8, False),
         (99, 0, False),
     ],
 )
@@ -301,7 +329,15 @@ def well_formed():
     versions = schema(Api.API_VERSIONS, 3, "request").ApiVersionsRequest(
         client_software_name="n", client_software_version="v"
     )
+    produce = schema(Api.PRODUCE, 7, "request")
+    batch = produce.PartitionProduceData(index=i32(0), records=b"batch")
     bodies = {
+        Api.PRODUCE: produce.ProduceRequest(
+            transactional_id="t",
+            acks=i16(1),
+            timeout=i32Timedelta(timedelta(0)),
+            topic_data=(produce.TopicProduceData(name="t", partition_data=(batch,)),),
+        ),
         Api.FETCH: fetch.FetchRequest(
             max_wait=i32Timedelta(timedelta(0)),
             min_bytes=i32(1),

@@ -14,6 +14,7 @@ __all__ = ["FLEXIBLE_FROM", "SERVED", "Api", "ErrorCode", "is_served"]
 class Api(IntEnum):
     """Request keys."""
 
+    PRODUCE = 0
     FETCH = 1
     LIST_OFFSETS = 2
     METADATA = 3
@@ -25,6 +26,8 @@ class Api(IntEnum):
 # First and last version. The upper ends are what aiokafka and kafkajs stop at; the lower ends are Kafka 4's
 # own (KIP-896).
 SERVED: Final[Mapping[Api, tuple[int, int]]] = {
+    # Only to be refused in words: librdkafka fetches from nobody who does not offer Produce 3 (tried).
+    Api.PRODUCE: (3, 7),
     Api.FETCH: (4, 11),
     Api.LIST_OFFSETS: (1, 3),
     Api.METADATA: (0, 5),
@@ -50,11 +53,10 @@ class ErrorCode(IntEnum):
     NONE = 0
     OFFSET_OUT_OF_RANGE = 1
     UNKNOWN_TOPIC_OR_PARTITION = 3
-    NOT_LEADER_OR_FOLLOWER = 6
-    INVALID_TOPIC_EXCEPTION = 17
+    TOPIC_AUTHORIZATION_FAILED = 29
     UNSUPPORTED_SASL_MECHANISM = 33
     ILLEGAL_SASL_STATE = 34
     UNSUPPORTED_VERSION = 35
-    KAFKA_STORAGE_ERROR = 56
+    POLICY_VIOLATION = 44
     SASL_AUTHENTICATION_FAILED = 58
     FETCH_SESSION_ID_NOT_FOUND = 70

@@ -194,8 +194,10 @@ cdef class BatchBuilder:
     def size_bytes(self):
         return self.w.size
 
-    def add(self, Record record not None):
-        """Append a record; offsets must ascend. Raises CodecError and adds nothing when it cannot stand in this batch."""
+    def add(self, Record record not None, Py_ssize_t max_bytes=INT32_MAX):
+        """Append a record; offsets must ascend. False, and nothing added, when the batch would exceed `max_bytes` and holds
+        a record already: a first one is always taken, or a reader would never get past it. Raises CodecError, and adds
+        nothing, when the record cannot stand in this batch."""
         cdef int64_t delta = record.offset - self.base_offset
         if delta <= self.last_delta or delta > INT32_MAX:
             raise wrong(f"offset {record.offset} does not follow in a batch from {self.base_offset}", 0, INVALID_RECORD)
@@ -203,18 +205,23 @@ cdef class BatchBuilder:
             raise wrong(f"more than {RECORDS_MAX} records in a batch", 0, INVALID_RECORD)
         if self.count == 0:
             self.base_timestamp = self.max_timestamp = record.timestamp_ms
-        self._write(record, record.timestamp_ms - self.base_timestamp, delta)
+            max_bytes = INT32_MAX
+        if not self._write(record, record.timestamp_ms - self.base_timestamp, delta, max_bytes):
+            return False
         if record.timestamp_ms > self.max_timestamp:
             self.max_timestamp = record.timestamp_ms
         self.last_delta = delta
         self.count += 1
+        return True
 
-    cdef int _write(self, Record record, int64_t timestamp_delta, int64_t offset_delta) except -1:
+    cdef bint _write(self, Record record, int64_t timestamp_delta, int64_t offset_delta, Py_ssize_t max_bytes) except -1:
         cdef Py_ssize_t size = (
             1 + varint_size(timestamp_delta) + varint_size(offset_delta)
             + nullable_size(record.key) + nullable_size(record.value) + headers_size(record.headers)
         )
-        if self.w.size + size + 5 > INT32_MAX:
+        if self.w.size + varint_size(size) + size > max_bytes:
+            if max_bytes < INT32_MAX:
+                return False
             raise wrong("the batch would exceed 2 GiB", 0, INVALID_RECORD)
         reserve(&self.w, size + 5)
         cdef unsigned char* at = poke_varint(self.w.data + self.w.size, size)
@@ -225,7 +232,7 @@ cdef class BatchBuilder:
         at = poke_nullable(at, record.value)
         at = poke_headers(at, record.headers)
         self.w.size = at - self.w.data
-        return 0
+        return True
 
     def build(self):
         """The batch's bytes. The leader epoch is 0: one virtual broker leads everything, for ever."""

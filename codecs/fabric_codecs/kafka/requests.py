@@ -19,6 +19,7 @@ __all__ = [
     "ListOffsetsRequest",
     "MetadataRequest",
     "OffsetQuery",
+    "ProduceRequest",
     "Request",
     "RequestHeader",
     "SaslAuthenticateRequest",
@@ -87,6 +88,15 @@ class FetchRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ProduceRequest:
+    """What it brings is not looked at: `partitions` are (topic, partition), to be refused one by one. With
+    `acks` 0 the client waits for no answer."""
+
+    acks: int
+    partitions: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SaslHandshakeRequest:
     mechanism: str
 
@@ -101,6 +111,7 @@ Request = (
     | MetadataRequest
     | ListOffsetsRequest
     | FetchRequest
+    | ProduceRequest
     | SaslHandshakeRequest
     | SaslAuthenticateRequest
 )
@@ -186,6 +197,19 @@ def _skip_forgotten(fields: FieldReader) -> None:
             fields.int32()
 
 
+def _produce(fields: FieldReader, version: int) -> ProduceRequest:
+    fields.nullable_string()  # transactional id
+    acks = fields.int16()
+    fields.int32()  # timeout
+    partitions = []
+    for _ in range(fields.array()):
+        topic = fields.string()
+        for _ in range(fields.array()):
+            partitions.append((topic, fields.int32()))
+            fields.nullable_bytes()
+    return ProduceRequest(acks, tuple(partitions))
+
+
 def _sasl_handshake(fields: FieldReader, version: int) -> SaslHandshakeRequest:
     return SaslHandshakeRequest(fields.string())
 
@@ -199,6 +223,7 @@ _BODIES: Mapping[Api, Callable[[FieldReader, int], Request]] = {
     Api.METADATA: _metadata,
     Api.LIST_OFFSETS: _list_offsets,
     Api.FETCH: _fetch,
+    Api.PRODUCE: _produce,
     Api.SASL_HANDSHAKE: _sasl_handshake,
     Api.SASL_AUTHENTICATE: _sasl_authenticate,
 }

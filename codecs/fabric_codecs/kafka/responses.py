@@ -1,8 +1,8 @@
 """Responses: an answer's values -> one frame, in the version that was asked.
 
 In: a dataclass below, the correlation id and the version. Out: bytes for the socket. Above: the edge's
-session. Below: `wire`. The response header is always version 0, the correlation id alone: ApiVersions 3 is the only flexible
-version that is served, and its answer keeps that header, for clients that know nothing of the server yet.
+session. Below: `wire`. The response header is always version 0, the correlation id alone: ApiVersions 3 is the only
+flexible version served, and its answer keeps that header, for clients that know nothing of the server yet.
 `error` is one of `apis.ErrorCode`, or what the edge's table of refusals says.
 """
 
@@ -21,6 +21,7 @@ __all__ = [
     "ListOffsetsResponse",
     "MetadataResponse",
     "OffsetAnswer",
+    "ProduceRefusal",
     "Response",
     "SaslAuthenticateResponse",
     "SaslHandshakeResponse",
@@ -90,6 +91,20 @@ class FetchResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedPartition:
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceRefusal:
+    """Nothing was stored, in none of the partitions."""
+
+    partitions: tuple[RefusedPartition, ...]
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
 class SaslHandshakeResponse:
     error: int
     mechanisms: tuple[str, ...]
@@ -106,6 +121,7 @@ Response = (
     | MetadataResponse
     | ListOffsetsResponse
     | FetchResponse
+    | ProduceRefusal
     | SaslHandshakeResponse
     | SaslAuthenticateResponse
 )
@@ -197,6 +213,17 @@ def _fetch(out: FieldWriter, version: int, response: FetchResponse) -> None:
         out.bytes_(fetched.records)
 
 
+def _produce_refusal(out: FieldWriter, version: int, response: ProduceRefusal) -> None:
+    for refused in _by_topic(out, response.partitions):
+        out.int32(refused.partition)
+        out.int16(response.error)
+        out.int64(-1)  # base offset
+        out.int64(-1)  # log append time
+        if version >= 5:
+            out.int64(-1)  # log start offset
+    out.int32(THROTTLE_MS)
+
+
 def _sasl_handshake(out: FieldWriter, version: int, response: SaslHandshakeResponse) -> None:
     out.int16(response.error)
     out.array(len(response.mechanisms))
@@ -235,6 +262,7 @@ _BODIES: Mapping[type[Any], Callable[[FieldWriter, int, Any], None]] = {
     MetadataResponse: _metadata,
     ListOffsetsResponse: _list_offsets,
     FetchResponse: _fetch,
+    ProduceRefusal: _produce_refusal,
     SaslHandshakeResponse: _sasl_handshake,
     SaslAuthenticateResponse: _sasl_authenticate,
 }

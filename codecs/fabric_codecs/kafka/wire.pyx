@@ -140,6 +140,10 @@ cdef class FieldReader:
     def bytes_(self):
         return self._take(self.int32())
 
+    def nullable_bytes(self):
+        cdef Py_ssize_t size = self.int32()
+        return None if size == -1 else self._take(size)
+
     def array(self):
         """The number of elements that follow; never more than the frame has bytes left."""
         cdef Py_ssize_t count = self.int32()

@@ -1,0 +1,200 @@
+"""Deliver: a Fetch request -> record batches, now or when there are enough of them.
+
+In: what the client asks for. Out: `FetchResponse`. Each record that is handed over is lowered, counted and
+written down in the journal. Above: `session`. Below: `catalogue`, the codec's `lower` and `records`.
+
+    look (bounds) -> fill (read) -> enough bytes, an error, more than fits, or time is up? --yes--> answer
+       ^--------------------------------- wait for growth <------------------------------no
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from fabric.clock import monotonic
+from fabric.errors import FabricError, NoSuchTopic
+from fabric.ports import StoredRecord, TopicLog
+from fabric_bridges.edge import House
+from fabric_bridges.kafka.catalogue import Catalogue
+from fabric_bridges.kafka.config import KafkaEdgeSettings
+from fabric_bridges.refusal import words
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka.apis import ErrorCode
+from fabric_codecs.kafka.lower import lower
+from fabric_codecs.kafka.records import BatchBuilder, Record
+from fabric_codecs.kafka.requests import FetchPartition, FetchRequest
+from fabric_codecs.kafka.responses import FetchedPartition, FetchResponse
+from fabric_codecs.translate.losses import Loss
+
+__all__ = ["Delivery"]
+
+HOP = "kafka.out"
+
+
+class Delivery:
+    """Answers the Fetch requests of every connection."""
+
+    def __init__(self, house: House, catalogue: Catalogue, settings: KafkaEdgeSettings) -> None:
+        self._house = house
+        self._catalogue = catalogue
+        self._settings = settings
+
+    async def fetch(self, request: FetchRequest, peer: str) -> FetchResponse:
+        """Records for `peer` from each offset on: one at least if there is any, about as many as asked."""
+        if request.session_id:  # none was ever granted
+            return FetchResponse((), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+        wait_s = min(max(request.max_wait_ms, 0) / 1000, self._settings.fetch_wait_max_s)
+        deadline = monotonic() + wait_s
+        takes = [await self._take(asked) for asked in request.partitions]
+        while True:
+            await asyncio.gather(*(take.look() for take in takes))
+            await self._fill(takes, max(1, min(request.max_bytes, self._settings.fetch_bytes_max)), peer)
+            enough = sum(take.taken_bytes for take in takes) >= request.min_bytes
+            remaining_s = deadline - monotonic()
+            if enough or remaining_s <= 0 or not takes or any(take.is_settled for take in takes):
+                return FetchResponse(tuple(self._answer(take) for take in takes))
+            await _growth(takes, remaining_s)
+
+    async def _take(self, asked: FetchPartition) -> "_Take":
+        take = _Take(asked)
+        try:
+            take.log = await self._catalogue.log(asked.topic, asked.partition)
+        except FabricError as error:
+            take.fail(error)
+        else:
+            if take.log is None:
+                take.fail(NoSuchTopic(asked.topic))
+        return take
+
+    async def _fill(self, takes: Iterable["_Take"], bytes_max: int, peer: str) -> None:
+        room = bytes_max - sum(take.taken_bytes for take in takes)
+        for take in takes:
+            before = take.taken_bytes
+            await self._fill_one(take, min(take.bytes_max, before + room), peer)
+            room -= take.taken_bytes - before
+
+    async def _fill_one(self, take: "_Take", bytes_max: int, peer: str) -> None:
+        while take.next < take.end and take.taken_bytes < bytes_max:
+            records = await take.read(bytes_max - take.taken_bytes)
+            if not records:  # an error, or a replica that lags behind the leader whose bounds we know
+                return
+            for stored in records:
+                if not self._hand_over(take, stored, bytes_max, peer):
+                    return
+
+    def _hand_over(self, take: "_Take", stored: StoredRecord, bytes_max: int, peer: str) -> bool:
+        try:
+            translation = lower(stored.envelope, stored.offset, stored.time_ms)
+            if not take.add(translation.message, bytes_max):
+                return False
+            self._note(stored.envelope, translation.losses, peer)
+        except CodecError as error:  # it must not stand in every reader's way for ever
+            self._house.metrics.malformed.labels("kafka").inc()
+            headers: list[tuple[str, bytes | None]] = [("fab-unreadable", str(error).encode())]
+            return take.add(
+                Record(stored.offset, stored.time_ms, None, stored.envelope.data, headers), bytes_max
+            )
+        return True
+
+    def _note(self, envelope: Envelope, losses: Sequence[Loss], peer: str) -> None:
+        metrics = self._house.metrics
+        metrics.messages.labels("kafka", "out").inc()
+        for loss in losses:
+            metrics.losses.labels(envelope.get("fabproto") or "nats", "kafka", loss.code.value).inc()
+        # A record of the journal is not written down in the journal: reading it would make it longer.
+        if envelope.header("Fab-Hop") is None:
+            position = f"{envelope.stream}:{envelope.sequence}"
+            self._house.journal.record(envelope, HOP, peer=peer, losses=losses, position=position)
+
+    def _answer(self, take: "_Take") -> FetchedPartition:
+        if take.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+            self._catalogue.forget(take.asked.topic)
+        return take.answer()
+
+
+class _Take:
+    """One partition's part of an answer."""
+
+    def __init__(self, asked: FetchPartition) -> None:
+        self.asked = asked
+        self.log: TopicLog | None = None
+        self.error: int = ErrorCode.NONE
+        self.next = asked.offset
+        self.bytes_max = max(1, asked.max_bytes)
+        self.first, self.end = -1, -1
+        self._batch: BatchBuilder | None = None
+
+    @property
+    def taken_bytes(self) -> int:
+        return self._batch.size_bytes if self._batch is not None else 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Waiting would not add to it: it failed, or more is there than fits."""
+        return self.error != ErrorCode.NONE or self.next < self.end
+
+    def fail(self, error: FabricError) -> None:
+        self.error = words(error).kafka
+
+    async def look(self) -> None:
+        if self.log is None or self.error:
+            return
+        try:
+            self.first, self.end = await self.log.bounds()
+        except FabricError as error:
+            self.fail(error)
+        else:
+            if not self.first <= self.next <= self.end:
+                self.error = ErrorCode.OFFSET_OUT_OF_RANGE
+
+    async def read(self, bytes_max: int) -> Sequence[StoredRecord]:
+        if self.log is None or self.error:
+            return ()
+        try:
+            return await self.log.read(self.next, max_bytes=bytes_max)
+        except LookupError:
+            self.error = ErrorCode.OFFSET_OUT_OF_RANGE  # retention overtook us since the look
+        except FabricError as error:
+            self.fail(error)
+        return ()
+
+    def add(self, record: Record, bytes_max: int) -> bool:
+        """False when it does not fit; a partition's first record always does."""
+        batch = self._batch or BatchBuilder(record.offset)
+        if not batch.add(record, bytes_max):
+            return False
+        self._batch = batch
+        self.next = record.offset + 1
+        return True
+
+    def answer(self) -> FetchedPartition:
+        """What was taken comes first: an error that came later is met by the next request."""
+        return FetchedPartition(
+            self.asked.topic,
+            self.asked.partition,
+            self.error if self._batch is None else ErrorCode.NONE,
+            high_watermark=self.end,
+            log_start_offset=self.first,
+            records=self._batch.build() if self._batch is not None else b"",
+        )
+
+
+async def _growth(takes: Iterable[_Take], timeout_s: float) -> None:
+    """Until one of the logs has a record where its take goes on, or the time is up."""
+    waiting = {
+        asyncio.create_task(take.log.wait(take.next, timeout_s)): take
+        for take in takes
+        if take.log is not None
+    }
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    for task in done:
+        error = task.exception()
+        if isinstance(error, FabricError):
+            waiting[task].fail(error)
+        elif error is not None:
+            raise error

@@ -1,0 +1,152 @@
+"""nats-py doing the same jobs with the same bytes, on uvloop too, each by the fastest way it documents.
+
+Header dicts are made before the clock starts, which its users cannot do; its callbacks do no more than ours.
+Above: scenarios.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from fabric.subjects import shard, stored_filters
+from fabric_bench.check import check, numbers_of, payloads
+from fabric_bench.pacing import GAUGE_STEP, Gauge, finished, forget_garbage
+from fabric_bench.place import stream_of
+from fabric_bench.plans import CallPlan, CatchupPlan, DurablePlan, LivePlan, Measured, Place
+from fabric_bench.scenarios.call import DEADLINE_S, drive
+from fabric_bench.scenarios.catchup import Histories
+from fabric_bench.specimens import lines_of
+from fabric_bench.worker import Ready, until_stdin_ends
+
+__all__ = ["answer", "call", "catchup", "durable", "live_publish", "live_receive"]
+
+
+@asynccontextmanager
+async def connected(place: Place) -> AsyncIterator[Client]:
+    """A client that never waits to reconnect: a bench with a lost connection has failed."""
+    client = await nats.connect(place.url, user_credentials=place.creds or None, allow_reconnect=False)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def durable(plan: DurablePlan, _ready: Ready) -> Measured:
+    """`publish_async`, then `publish_async_completed`."""
+    subject = plan.specimen.subject
+    messages = payloads(plan.count)
+    headers = [lines_of(plan.specimen, number) for number in range(1, plan.count + 1)]
+    async with connected(plan.place) as client:
+        stream = client.jetstream(publish_async_max_pending=plan.window)
+        acknowledged = []
+        forget_garbage()
+        started = time.perf_counter()
+        for payload, lines in zip(messages, headers, strict=True):
+            acknowledged.append(await stream.publish_async(subject, payload, headers=lines))
+        await stream.publish_async_completed()
+        elapsed = time.perf_counter() - started
+    sequences = [done.result().seq for done in acknowledged if done.done() and not done.exception()]
+    found = check(sequences, range(sequences[0], sequences[0] + plan.count))
+    return Measured(values={"durable.publish": plan.count / elapsed}, **found._asdict())
+
+
+async def live_publish(plan: LivePlan, _ready: Ready) -> Measured:
+    """`publish`, with a turn of the loop now and then: without one nothing is written."""
+    subject = plan.specimen.subject
+    messages = payloads(plan.count)
+    headers = [lines_of(plan.specimen, number) for number in range(1, plan.count + 1)]
+    with Gauge(plan.gauge) as gauge:
+        async with connected(plan.place) as client:
+            forget_garbage()
+            started = time.perf_counter()
+            for number, payload in enumerate(messages):
+                if number % GAUGE_STEP == 0:
+                    await asyncio.sleep(0)
+                    await gauge.room(number)
+                await client.publish(subject, payload, headers=headers[number])
+            await client.flush()
+    return Measured(values={"started_s": started})
+
+
+async def live_receive(plan: LivePlan, ready: Ready) -> Measured:
+    """`subscribe` with a callback."""
+    arrived: list[bytes] = []
+    complete = asyncio.Event()
+    source = plan.specimen.subject.split(".")[2]
+    with Gauge(plan.gauge) as gauge:
+
+        async def handle(message: Msg) -> None:
+            arrived.append(message.data)
+            received = len(arrived)
+            if received % GAUGE_STEP == 0:
+                gauge.write(received)
+            if received == plan.count:
+                complete.set()
+
+        async with connected(plan.place) as client:
+            await client.subscribe(plan.specimen.subject.replace(f".{source}.", ".*.", 1), cb=handle)
+            await client.flush()
+            forget_garbage()
+            ready()
+            await finished(complete)
+            ended = time.perf_counter()
+    found = check(numbers_of(arrived), range(plan.count))
+    return Measured(values={"ended_s": ended}, **found._asdict())
+
+
+async def answer(plan: CallPlan, ready: Ready) -> Measured:
+    """A callback that answers each request."""
+    headers = lines_of(plan.response, 1)
+    async with connected(plan.place) as client:
+
+        async def handle(message: Msg) -> None:
+            text = json.loads(message.data)["text"]
+            await client.publish(message.reply, json.dumps(text).encode(), headers=headers)
+
+        await client.subscribe(f"fab.call.{plan.agent}.*", cb=handle)
+        await client.flush()
+        ready()
+        await until_stdin_ends()
+    return Measured(values={})
+
+
+async def call(plan: CallPlan, _ready: Ready) -> Measured:
+    """`request`."""
+    subject, payload = plan.request.subject, plan.request.payload
+    numbers = count(1)
+    async with connected(plan.place) as client:
+
+        async def one() -> bytes:
+            headers = lines_of(plan.request, next(numbers))
+            return (await client.request(subject, payload, timeout=DEADLINE_S, headers=headers)).data
+
+        return await drive(plan, one)
+
+
+async def catchup(plan: CatchupPlan, _ready: Ready) -> Measured:
+    """An ordered consumer with a filter for each member."""
+    histories = Histories(plan)
+
+    async def handle(message: Msg) -> None:
+        histories.arrived(message.data)
+
+    async with connected(plan.place) as client:
+        stream = client.jetstream()
+        forget_garbage()
+        for name in plan.channels:
+            (pattern,) = stored_filters(name, shard(name))
+            started = time.perf_counter()
+            subscription = await stream.subscribe(
+                pattern, stream=stream_of(name), ordered_consumer=True, cb=handle
+            )
+            await histories.read(started)
+            await subscription.unsubscribe()
+            histories.close()
+    return histories.measured()

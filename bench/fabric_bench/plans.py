@@ -1,0 +1,75 @@
+"""What a worker is told to do and what it answers: the messages between the bench and its processes.
+
+One plan per scenario, the same for ours, the floor and the peers. Above: scenarios, floors, peers, worker.
+"""
+
+import msgspec
+
+__all__ = ["CallPlan", "CatchupPlan", "DurablePlan", "LivePlan", "Measured", "Place", "Specimen"]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A server and the file with the credentials for it ("" where it wants none)."""
+
+    url: str
+    creds: str = ""
+
+
+class Specimen(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of ours as it was seen on the wire; `header` is the whole block. See `specimens`."""
+
+    subject: str
+    reply: str
+    header: bytes
+    payload: bytes
+
+
+class DurablePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish `count` messages, each acknowledged, with at most `window` unacknowledged."""
+
+    place: Place
+    channel: str
+    count: int
+    window: int
+    specimen: Specimen
+
+
+class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish, or receive, `count` messages; `gauge` is the file in which the receiver says how far it is."""
+
+    place: Place
+    channel: str
+    count: int
+    gauge: str
+    specimen: Specimen
+
+
+class CallPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Call one at a time at `rate_per_s`, then with `in_flight` calls at once; or answer such calls."""
+
+    place: Place
+    agent: str
+    rate_per_s: int
+    paced: int
+    in_flight: int
+    concurrent: int
+    request: Specimen
+    response: Specimen
+
+
+class CatchupPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Be a late member of each of `channels`, one after another, until all `history` messages are there."""
+
+    place: Place
+    channels: tuple[str, ...]
+    history: int
+
+
+class Measured(msgspec.Struct, kw_only=True):
+    """What a worker found: figures by name, and what the check of its messages says (zero is right)."""
+
+    values: dict[str, float]
+    lost: int = 0
+    duplicated: int = 0
+    disordered: int = 0
+    notes: dict[str, float] = {}

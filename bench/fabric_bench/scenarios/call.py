@@ -1,0 +1,150 @@
+"""`call.p50_us`, `call.p99_us`, `call.concurrent`: a tool of an agent in another process, called again and again.
+
+Against nats-py's `request` of the same bytes, answered with the same bytes. Ours does more for them: the
+answer is checked against schema and deadline, and both sides write the journal. Above: runner.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from fabric_bench.ours import connect
+from fabric_bench.pacing import forget_garbage, paced, percentile
+from fabric_bench.place import Server
+from fabric_bench.plans import CallPlan, Measured, Specimen
+from fabric_bench.report import Goal, Result, Row, in_turn
+from fabric_bench.worker import Ready, Worker, until_stdin_ends
+
+__all__ = ["answer", "call", "drive", "run"]
+
+AGENT = "bench-agent"
+TEXT = "x" * 245  # {"text":"..."}: 256 B
+DEADLINE_S = 30.0
+WARM_UP_CALLS = 300
+JOURNAL = "JR"
+PARTS = {
+    "ours": ("fabric_bench.scenarios.call:call", "fabric_bench.scenarios.call:answer"),
+    "nats_py": ("fabric_bench.peers.nats_py:call", "fabric_bench.peers.nats_py:answer"),
+}
+RATE_PER_S = 400
+IN_FLIGHT = 500
+ROWS = (
+    Row(
+        id="call.p50_us",
+        what=f"one call of 256 B at a time, {RATE_PER_S} a second evenly, from the intended time to the answer",
+        unit="us",
+        better="lower",
+        goals=(Goal("nats_py", 1.3),),
+    ),
+    Row(id="call.p99_us", what="the same, the slowest in a hundred", unit="us", better="lower"),
+    Row(
+        id="call.concurrent",
+        what=f"{IN_FLIGHT} calls at once from one process",
+        unit="calls/s",
+        goals=(Goal("nats_py", 0.8),),
+    ),
+)
+
+
+async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
+    """All runs of the scenario."""
+    request, response = await _specimens(server)
+    plan = CallPlan(
+        place=server.user,
+        agent=AGENT,
+        rate_per_s=RATE_PER_S,
+        paced=RATE_PER_S * (2 if quick else 5),
+        in_flight=IN_FLIGHT,
+        concurrent=20_000 if quick else 50_000,
+        request=request,
+        response=response,
+    )
+
+    async def measured(caller: str, agent: str) -> Measured:
+        await server.purge(JOURNAL)
+        async with Worker(agent, plan) as answering:
+            await answering.ready()
+            async with Worker(caller, plan) as calling:
+                return await calling.measured()
+
+    runs = await in_turn(rounds, {name: lambda pair=pair: measured(*pair) for name, pair in PARTS.items()})
+    return [Result(row, runs) for row in ROWS]
+
+
+async def _specimens(server: Server) -> Sequence[Specimen]:
+    async def send_one() -> None:
+        async with connect(server.user, "bench") as fab, fab.agent(AGENT) as me:
+            me.tool(echo)
+            await fab.call(f"{AGENT}.echo", {"text": TEXT})
+
+    return await server.catch([f"fab.call.{AGENT}.bench", "_INBOX.bench.*.c.*"], send_one)
+
+
+async def echo(text: str) -> str:
+    """The tool: gives back what it got."""
+    return text
+
+
+async def answer(plan: CallPlan, ready: Ready) -> Measured:
+    """An agent with a tool."""
+    async with connect(plan.place, "bench-process") as fab, fab.agent(plan.agent) as me:
+        me.tool(echo)
+        ready()
+        await until_stdin_ends()
+    return Measured(values={})
+
+
+async def call(plan: CallPlan, _ready: Ready) -> Measured:
+    """`fabric.call`."""
+    target = f"{plan.agent}.echo"
+    arguments = {"text": TEXT}
+    async with connect(plan.place, "bench") as fab:
+
+        async def one() -> bytes:
+            return (await fab.call(target, arguments, deadline_s=DEADLINE_S)).data
+
+        measured = await drive(plan, one)
+        measured.notes["journal_dropped"] = fab.session.journal.dropped
+    return measured
+
+
+async def drive(plan: CallPlan, one: Callable[[], Awaitable[bytes]]) -> Measured:
+    """Both loads with any `one` call; what is not answered rightly counts as lost. For peers too."""
+    expected = json.dumps(TEXT).encode()
+    wrong = 0
+
+    async def checked() -> None:
+        nonlocal wrong
+        wrong += await one() != expected
+
+    for _ in range(WARM_UP_CALLS):
+        await checked()
+    forget_garbage()
+    latencies_us = []
+    async for intended in paced(plan.rate_per_s, plan.paced):
+        await checked()
+        latencies_us.append((time.perf_counter() - intended) * 1e6)
+    elapsed = await _all_at_once(plan, checked)
+    return Measured(
+        values={
+            "call.p50_us": percentile(latencies_us, 50),
+            "call.p99_us": percentile(latencies_us, 99),
+            "call.concurrent": plan.concurrent / elapsed,
+        },
+        lost=wrong,
+    )
+
+
+async def _all_at_once(plan: CallPlan, checked: Callable[[], Awaitable[None]]) -> float:
+    left = iter(range(plan.concurrent))
+
+    async def caller() -> None:
+        for _ in left:
+            await checked()
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(plan.in_flight):
+            callers.create_task(caller())
+    return time.perf_counter() - started

@@ -1,0 +1,110 @@
+"""`live.end_to_end`: one process publishes live messages to a channel, another has joined it with a handler.
+
+Counted from the first message offered to the last one handled, over both processes. Everybody keeps the same
+distance from the receiver, so that the server never cuts a slow one off. Above: runner.
+"""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from fabric_bench.check import check, numbers_of, payloads
+from fabric_bench.ours import connect
+from fabric_bench.pacing import AHEAD_MAX, GAUGE_STEP, Gauge, finished, forget_garbage
+from fabric_bench.place import Server
+from fabric_bench.plans import LivePlan, Measured
+from fabric_bench.report import Goal, Result, Row, in_turn
+from fabric_bench.worker import Ready, Worker
+from fabric_codecs.envelope import Envelope
+
+__all__ = ["publish", "receive", "run"]
+
+CHANNEL = "bench.live"
+PARTS = {
+    "ours": ("fabric_bench.scenarios.live:publish", "fabric_bench.scenarios.live:receive"),
+    "raw": ("fabric_bench.floors.raw:live_publish", "fabric_bench.floors.raw:live_receive"),
+    "nats_py": ("fabric_bench.peers.nats_py:live_publish", "fabric_bench.peers.nats_py:live_receive"),
+}
+ROW = Row(
+    id="live.end_to_end",
+    what="256 B with full headers from one process to a handler in another, one channel, at most "
+    f"{AHEAD_MAX:,} messages under way",
+    unit="msg/s",
+    goals=(Goal("nats_py", 5.0),),
+)
+
+
+async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
+    """All runs of the scenario."""
+
+    async def send_one() -> None:
+        async with (
+            connect(server.user, "bench") as fab,
+            fab.channel(CHANNEL).publisher(delivery="live") as out,
+        ):
+            await out.send(payloads(1)[0])
+
+    (specimen,) = await server.catch([f"fab.lv.*.{CHANNEL}"], send_one)
+    count = 80_000 if quick else 200_000
+
+    async def measured(publisher: str, receiver: str) -> Measured:
+        with tempfile.TemporaryDirectory(prefix="fabric-bench-") as folder:
+            plan = LivePlan(
+                place=server.user,
+                channel=CHANNEL,
+                count=count,
+                gauge=str(Path(folder) / "gauge"),
+                specimen=specimen,
+            )
+            async with Worker(receiver, plan) as receiving:
+                await receiving.ready()
+                async with Worker(publisher, plan) as publishing:
+                    started = (await publishing.measured()).values["started_s"]
+                result = await receiving.measured()
+        elapsed = result.values["ended_s"] - started
+        result.values = {ROW.id: count / elapsed}
+        return result
+
+    parts = {name: lambda pair=pair: measured(*pair) for name, pair in PARTS.items()}
+    return [Result(ROW, await in_turn(rounds, parts))]
+
+
+async def publish(plan: LivePlan, _ready: Ready) -> Measured:
+    """`channel.publisher(delivery="live")`."""
+    messages = payloads(plan.count)
+    with Gauge(plan.gauge) as gauge:
+        async with connect(plan.place, "bench") as fab:
+            forget_garbage()
+            started = time.perf_counter()
+            async with fab.channel(plan.channel).publisher(delivery="live") as out:
+                for number, payload in enumerate(messages):
+                    if number % GAUGE_STEP == 0:
+                        await gauge.room(number)
+                    await out.send(payload)
+    return Measured(values={"started_s": started})
+
+
+async def receive(plan: LivePlan, ready: Ready) -> Measured:
+    """`channel.join(handler)`."""
+    arrived: list[bytes] = []
+    complete = asyncio.Event()
+    with Gauge(plan.gauge) as gauge:
+
+        def handle(envelope: Envelope) -> None:
+            arrived.append(envelope.data)
+            received = len(arrived)
+            if received % GAUGE_STEP == 0:
+                gauge.write(received)
+            if received == plan.count:
+                complete.set()
+
+        async with connect(plan.place, "bench-member") as fab:
+            async with fab.channel(plan.channel).join(handle) as member:
+                forget_garbage()
+                ready()
+                await finished(complete)
+                ended = time.perf_counter()
+                missed = member.missed
+    found = check(numbers_of(arrived), range(plan.count))
+    return Measured(values={"ended_s": ended}, notes={"missed": missed}, **found._asdict())

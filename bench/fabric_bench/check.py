@@ -5,6 +5,7 @@ a message is a failed run. Above: scenarios, floors, peers.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = ["PAYLOAD_BYTES", "Checked", "check", "numbers_of", "payloads"]
@@ -37,7 +38,7 @@ def check(numbers: Sequence[int], expected: Iterable[int]) -> Checked:
     wanted = list(expected)
     seen = set(numbers)
     foreign = len(seen.difference(wanted))
-    disordered = sum(later < earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+    disordered = sum(later < earlier for earlier, later in pairwise(numbers))
     return Checked(
         lost=len(set(wanted) - seen), duplicated=len(numbers) - len(seen) + foreign, disordered=disordered
     )

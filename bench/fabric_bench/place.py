@@ -93,7 +93,8 @@ async def serve(url: str = "", creds: str = "") -> AsyncIterator[Server]:
             user.write_text(keys.mint(EVERY_NAME))
             admin.write_text(keys.mint_node())
             what = {"server": "embedded", "sync_interval_s": f"{settings.sync_interval_s:g}"}
-            places = (Place(url=embedded.url, creds=str(file)) for file in (user, admin))
+            url = embedded.url
+            places = Place(url=url, creds=str(user)), Place(url=url, creds=str(admin))
             async with _laid_out(*places, what) as server:
                 yield server
 

@@ -1,4 +1,4 @@
-"""The same bytes for everybody: one message of ours was caught on the wire (`Server.catch`), all send its like.
+"""The same bytes for everybody: a message of ours is caught on the wire (`Server.catch`), all send its like.
 
 In: that specimen. Out, for any number: the same header block with an id of the same form and length, as bytes
 or as lines. Above: floors, peers.

@@ -1,7 +1,7 @@
 """The raw floor: sockets, prepared buffers and nothing else, so that the server is what is measured.
 
-What it sends are the bytes of a specimen of ours with another id. Blocking sockets, one thread, no parsing while
-the clock runs: acknowledgements and messages are counted, and read in full only afterwards. Above: scenarios.
+What it sends are the bytes of a specimen of ours with another id. One thread, no loop, no parsing while the
+clock runs: acknowledgements and messages are counted, and read in full only afterwards. Above: scenarios.
 """
 
 import base64

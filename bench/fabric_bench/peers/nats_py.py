@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count
 
 import nats
 from nats.aio.client import Client
@@ -20,7 +19,7 @@ from fabric_bench.check import check, numbers_of, payloads
 from fabric_bench.pacing import GAUGE_STEP, Gauge, finished, forget_garbage
 from fabric_bench.place import stream_of
 from fabric_bench.plans import CallPlan, CatchupPlan, DurablePlan, LivePlan, Measured, Place
-from fabric_bench.scenarios.call import DEADLINE_S, drive
+from fabric_bench.scenarios.call import DEADLINE_S, WARM_UP_CALLS, drive
 from fabric_bench.scenarios.catchup import Histories
 from fabric_bench.specimens import lines_of
 from fabric_bench.worker import Ready, until_stdin_ends
@@ -120,12 +119,12 @@ async def answer(plan: CallPlan, ready: Ready) -> Measured:
 async def call(plan: CallPlan, _ready: Ready) -> Measured:
     """`request`."""
     subject, payload = plan.request.subject, plan.request.payload
-    numbers = count(1)
+    calls = WARM_UP_CALLS + plan.paced + plan.concurrent
+    headers = iter([lines_of(plan.request, number) for number in range(1, calls + 1)])
     async with connected(plan.place) as client:
 
         async def one() -> bytes:
-            headers = lines_of(plan.request, next(numbers))
-            return (await client.request(subject, payload, timeout=DEADLINE_S, headers=headers)).data
+            return (await client.request(subject, payload, timeout=DEADLINE_S, headers=next(headers))).data
 
         return await drive(plan, one)
 

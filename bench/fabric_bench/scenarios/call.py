@@ -1,4 +1,4 @@
-"""`call.p50_us`, `call.p99_us`, `call.concurrent`: a tool of an agent in another process, called again and again.
+"""`call.p50_us`, `call.p99_us`, `call.concurrent`: a tool of an agent in another process is called.
 
 Against nats-py's `request` of the same bytes, answered with the same bytes. Ours does more for them: the
 answer is checked against schema and deadline, and both sides write the journal. Above: runner.
@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from fabric_bench.ours import connect
 from fabric_bench.pacing import forget_garbage, paced, percentile
@@ -32,7 +33,7 @@ IN_FLIGHT = 500
 ROWS = (
     Row(
         id="call.p50_us",
-        what=f"one call of 256 B at a time, {RATE_PER_S} a second evenly, from the intended time to the answer",
+        what=f"a call of 256 B at a time, {RATE_PER_S} a second evenly, from the intended time to the answer",
         unit="us",
         better="lower",
         goals=(Goal("nats_py", 1.3),),
@@ -68,7 +69,7 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
             async with Worker(caller, plan) as calling:
                 return await calling.measured()
 
-    runs = await in_turn(rounds, {name: lambda pair=pair: measured(*pair) for name, pair in PARTS.items()})
+    runs = await in_turn(rounds, {name: partial(measured, *pair) for name, pair in PARTS.items()})
     return [Result(row, runs) for row in ROWS]
 
 

@@ -1,12 +1,13 @@
 """`catchup.<channels>`: how fast a late member of one channel reads its history from a shard that many share.
 
-The same messages in all, interleaved over ever more channels of one shard. Ours joins with `since="beginning"`;
-nats-py makes an ordered consumer with a filter. Above: runner.
+The same messages in all, interleaved over ever more channels of one shard. Ours joins with
+`since="beginning"`; nats-py makes an ordered consumer with a filter. Above: runner.
 """
 
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 
 from fabric import subjects
@@ -39,8 +40,8 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
     for channels in LATE_MEMBERS:
         row = Row(
             id=f"catchup.{channels}",
-            what=f"a late member's history of {total // channels:,} messages of 256 B, {total:,} in the shard on "
-            f"{channels:,} channels",
+            what=f"a late member's history of {total // channels:,} messages of 256 B; its shard holds "
+            f"{total:,} on {channels:,} channel{'s' * (channels > 1)}",
             unit="msg/s",
             goals=(Goal("nats_py", 1.0),),
         )
@@ -67,7 +68,7 @@ async def _runs(
         result.values = {row.id: result.values["catchup"]}
         return result
 
-    return await in_turn(rounds, {name: lambda part=part: measured(part) for name, part in PARTS.items()})
+    return await in_turn(rounds, {name: partial(measured, part) for name, part in PARTS.items()})
 
 
 def names_in_shard(channels: int) -> list[str]:

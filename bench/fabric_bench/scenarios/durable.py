@@ -5,6 +5,7 @@ direct get), emptied before each run; nobody is joined. Above: runner.
 """
 
 import time
+from functools import partial
 
 from fabric.client import Receipt
 from fabric.errors import Refused
@@ -27,8 +28,8 @@ PARTS = {
 }
 ROW = Row(
     id="durable.publish",
-    what=f"256 B with full headers to one channel (file, republish), each acknowledged, {WINDOW:,} in flight, "
-    "nobody joined",
+    what="256 B with full headers to one channel (file, republish), each acknowledged, "
+    f"{WINDOW:,} in flight, nobody joined",
     unit="msg/s",
     goals=(Goal("raw", 0.8), Goal("nats_py", 3.0)),
 )
@@ -61,7 +62,7 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
         result.duplicated = max(result.duplicated, stored - plan.count)
         return result
 
-    parts = {name: lambda part=part: measured(part) for name, part in PARTS.items()}
+    parts = {name: partial(measured, part) for name, part in PARTS.items()}
     return [Result(ROW, await in_turn(rounds, parts))]
 
 

@@ -7,6 +7,7 @@ distance from the receiver, so that the server never cuts a slow one off. Above:
 import asyncio
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from fabric_bench.check import check, numbers_of, payloads
@@ -66,7 +67,7 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
         result.values = {ROW.id: count / elapsed}
         return result
 
-    parts = {name: lambda pair=pair: measured(*pair) for name, pair in PARTS.items()}
+    parts = {name: partial(measured, *pair) for name, pair in PARTS.items()}
     return [Result(ROW, await in_turn(rounds, parts))]
 
 
@@ -99,12 +100,14 @@ async def receive(plan: LivePlan, ready: Ready) -> Measured:
             if received == plan.count:
                 complete.set()
 
-        async with connect(plan.place, "bench-member") as fab:
-            async with fab.channel(plan.channel).join(handle) as member:
-                forget_garbage()
-                ready()
-                await finished(complete)
-                ended = time.perf_counter()
-                missed = member.missed
+        async with (
+            connect(plan.place, "bench-member") as fab,
+            fab.channel(plan.channel).join(handle) as member,
+        ):
+            forget_garbage()
+            ready()
+            await finished(complete)
+            ended = time.perf_counter()
+            missed = member.missed
     found = check(numbers_of(arrived), range(plan.count))
     return Measured(values={"ended_s": ended}, notes={"missed": missed}, **found._asdict())

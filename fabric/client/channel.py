@@ -296,6 +296,7 @@ class ChannelPublisher:
     async def settle(self) -> None:
         """Until every message offered so far has its outcome; bounded by the publish deadline."""
         window, self.window = self.window, 1
+        self._session.connection.flush()
         try:
             while self._in_flight:
                 self._waiting = asyncio.get_running_loop().create_future()

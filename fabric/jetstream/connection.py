@@ -123,7 +123,7 @@ class Connection:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._stream is not None and self._up.is_set():
-            self._flush()
+            self.flush()
             try:
                 await asyncio.wait_for(self._stream.drain(), timeout_s)
             except (TimeoutError, OSError):
@@ -195,7 +195,7 @@ class Connection:
         for subscription in self._subscriptions.values():
             self.writer.command(f"SUB {subscription.subject} {subscription.sid}".encode())
         self._up.set()
-        self._flush()
+        self.flush()
         _call_all(self.on_up)
 
     async def _nats_connect(self, client: Client, lost: asyncio.Event) -> None:
@@ -264,12 +264,13 @@ class Connection:
         """Have what is in `writer` written before the loop waits next; call it after each batch of
         commands."""
         if len(self.writer) >= FLUSH_BYTES:
-            self._flush()
+            self.flush()
         elif not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand what is in `writer` to the socket now."""
         self._flushing = False
         if self._stream is not None and len(self.writer):
             self._stream.write(self.writer.take())

@@ -15,7 +15,7 @@ import zlib
 cdef str HEX = "0123456789ABCDEF"
 cdef object PLAIN = re.compile(r"[!-$&-)+,\-0-9:;<=?-~]+").fullmatch  # printable ASCII but . * > / % and space
 cdef object ESCAPED = re.compile(r"(?:[!-$&-)+,\-0-9:;<=?-~]|%[0-9A-F]{2})+").fullmatch
-cdef object TOPIC_LEVEL = re.compile(r"[^/+#\0]*").fullmatch
+cdef object TOPIC_LEVEL = re.compile(r"[^/+#\0]*").fullmatch  # MQTT 5, 4.7.1 and 4.7.3
 cdef object KAFKA_TOPIC = re.compile(r"[a-zA-Z0-9._-]+").fullmatch
 
 
@@ -48,7 +48,7 @@ cpdef str decode_level(str token):
     """One NATS token -> the level in its own spelling. Raises CodecError for a token that `encode_level` never makes."""
     if "%" not in token:
         if PLAIN(token):
-            return token
+            return encode_level(token)  # itself, within its length
         raise wrong("token", token, "is not percent-encoded")
     if token == "%":
         return ""
@@ -117,9 +117,12 @@ cpdef bint is_pattern(str name):
 
 
 cpdef bint pattern_matches(str pattern, str channel):
-    """Whether the canonical channel is one of the canonical pattern's; `>` matches the channel above it too."""
+    """Whether the canonical channel is one of the canonical pattern's. As in MQTT (4.7.1, 4.7.2) `>` matches the channel above
+    it too, and a wildcard in the first place no channel that begins with `$`."""
     cdef list wanted = pattern.split("."), levels = channel.split(".")
     cdef Py_ssize_t at
+    if channel.startswith("$") and wanted[0] in ("*", ">"):
+        return False
     for at in range(len(wanted)):
         if wanted[at] == ">":
             return True
@@ -134,8 +137,15 @@ cpdef int shard_of(str channel, int shards):
 
 
 cpdef str topic_to_channel(str topic):
-    """An MQTT topic name -> the canonical channel; `/` separates levels, empty ones are kept."""
-    return checked([encode_level(level) for level in topic.split("/")], topic)
+    """An MQTT topic name -> the canonical channel; `/` separates levels, empty ones are kept. Raises CodecError for a topic with
+    wildcards or U+0000, an empty one, and over the limits of a channel."""
+    levels = topic.split("/")
+    if not topic:
+        raise wrong("topic", topic, "has no character")
+    for level in levels:
+        if not TOPIC_LEVEL(level):
+            raise wrong("topic", topic, f"level {level!r} has a character that an MQTT topic cannot carry")
+    return checked([encode_level(level) for level in levels], topic)
 
 
 cpdef str channel_to_topic(str channel):
@@ -152,6 +162,8 @@ cpdef str channel_to_topic(str channel):
 cpdef str filter_to_pattern(str topic_filter):
     """An MQTT topic filter -> a canonical pattern: `+` -> `*`, a final `#` -> `>`. A literal `*` or `>` level is escaped."""
     levels = topic_filter.split("/")
+    if not topic_filter:
+        raise wrong("filter", topic_filter, "has no character")
     if "#" in levels[:-1]:
         raise wrong("filter", topic_filter, "'#' stands only at the end")
     tokens = []
@@ -162,6 +174,8 @@ cpdef str filter_to_pattern(str topic_filter):
             tokens.append(">")
         elif "+" in level or "#" in level:
             raise wrong("filter", topic_filter, f"a wildcard fills its whole level, unlike in {level!r}")
+        elif not TOPIC_LEVEL(level):
+            raise wrong("filter", topic_filter, f"level {level!r} has a character that an MQTT topic cannot carry")
         else:
             tokens.append(encode_level(level))
     return checked(tokens, topic_filter)

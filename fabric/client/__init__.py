@@ -13,6 +13,7 @@ from fabric.client.registry import AgentEvent, Watch
 from fabric.client.session import Fabric, Session
 from fabric.client.story import Crossing, Message, tree_of
 from fabric.client.tool import ToolError
+from fabric.subjects import channel_of
 
 __all__ = [
     "Agent",
@@ -36,4 +37,5 @@ __all__ = [
     "ToolSpec",
     "Watch",
     "tree_of",
+    "channel_of",
 ]

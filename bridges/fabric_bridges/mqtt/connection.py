@@ -1,0 +1,300 @@
+"""One MQTT connection: bytes to its session, the session's decisions to the socket and the fabric.
+
+Packets are worked on in order. While one waits (for room in the publish window, for a channel to be joined)
+the rest stay in `_pending` and the socket is not read: that is all the flow control there is towards a
+device. An idle connection has no task; a message costs none either. Above: `listener`. Below: `session`
+decides, `intake` takes what the device says, `deliver` brings what it hears.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from msgspec.structs import replace
+
+from fabric.clock import monotonic
+from fabric.errors import FabricError, InvalidName, Unauthenticated
+from fabric_bridges.mqtt.deliver import Delivery
+from fabric_bridges.mqtt.intake import Intake
+from fabric_bridges.mqtt.session import (
+    Action,
+    Actions,
+    Admit,
+    Close,
+    Offer,
+    Send,
+    Session,
+    State,
+    Subscribed,
+    Unsubscribed,
+)
+from fabric_codecs.errors import CodecError
+from fabric_codecs.mqtt.encode import encode
+from fabric_codecs.mqtt.packets import Connack, Connect, Packet, Pingresp, Publish, Reason
+from fabric_codecs.mqtt.properties import NONE
+from fabric_codecs.mqtt.wire import Decoder
+
+if TYPE_CHECKING:
+    from fabric_bridges.mqtt.listener import MqttEdge
+
+__all__ = ["Connection"]
+
+log = logging.getLogger(__name__)
+
+SHUTTING_DOWN = Reason.SERVER_SHUTTING_DOWN, "the server is shutting down"
+
+
+class Connection(asyncio.Protocol):
+    """See the module. `edge` lends the house and the settings, and is told when the connection ends."""
+
+    def __init__(self, edge: "MqttEdge") -> None:
+        self.session = Session(edge.settings)
+        self.heard = self.opened = monotonic()
+        self.is_lobby = False  # over `connections_max`: admitted to hear that the server is busy
+        self._edge = edge
+        self._decoder = Decoder(max_packet_bytes=edge.settings.packet_bytes_max)
+        self._pending: deque[Packet] = deque()
+        self._fault: CodecError | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._delivery: Delivery | None = None
+        self._intake: Intake | None = None
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._window = asyncio.Event()
+        self._finishing = False
+        self._closing: asyncio.TimerHandle | None = None
+
+    # The socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio.Protocol: a peer is there."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(self._edge.settings.write_buffer_bytes)
+        self._edge.opened(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio.Protocol: the peer is gone, or we closed."""
+        if self._closing is not None:
+            self._closing.cancel()
+        if self.session.state is not State.ENDED:
+            log.info(
+                "mqtt client %r was lost: %s", self.session.client_id, error or "it closed the connection"
+            )
+        self.session.state = State.ENDED
+        self._pending.clear()
+        if self._work is not None:
+            self._work.cancel()
+        if self._delivery is not None:
+            self._delivery.close()
+        if lost := len(self.session.unacknowledged):
+            # A clean session ends here: what the device never acknowledged cannot be sent again.
+            self._edge.refused("unacknowledged", lost)
+            ids = ", ".join(list(self.session.unacknowledged.values())[:10])
+            log.warning(
+                "mqtt client %r left %d messages unacknowledged: %s", self.session.client_id, lost, ids
+            )
+        self._edge.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio.Protocol: bytes."""
+        if self.session.state is State.ENDED or self._finishing:
+            return  # lingering: what the peer still says is only taken off the socket
+        self.heard = monotonic()
+        try:
+            while packets := self._decoder.feed(data):
+                self._pending.extend(packets)
+                data = b""
+        except CodecError as error:
+            self._fault = error
+        self.advance()
+
+    def pause_writing(self) -> None:
+        """asyncio.Protocol: the device does not read. Nor do we then, so that our answers stay bounded."""
+        self._room.clear()
+        self._flow()
+
+    def resume_writing(self) -> None:
+        """asyncio.Protocol: it does again."""
+        self._room.set()
+        self._flow()
+
+    def write(self, data: bytes) -> None:
+        """Whole packets, together with all others of this turn of the loop."""
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(data)
+        self._out_bytes += len(data)
+
+    def _flush(self) -> None:
+        if self._out and not self._transport.is_closing():
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+        self._out_bytes = 0
+
+    async def has_room(self) -> None:
+        """See `deliver.Outlet`."""
+        if self._out_bytes > self._edge.settings.write_buffer_bytes:
+            self._flush()
+        if not self._room.is_set():
+            await self._room.wait()
+
+    async def has_window(self) -> None:
+        """See `deliver.Outlet`."""
+        while len(self.session.unacknowledged) >= self.session.send_window:
+            self._window.clear()
+            await self._window.wait()
+
+    # Packets
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the socket is not read because of us."""
+        return self._work is not None or bool(self._pending) or not self._room.is_set() or self._finishing
+
+    def advance(self) -> None:
+        """Work on what is pending, as far as nothing waits."""
+        session = self.session
+        while self._pending and self._work is None and not (session.version == 4 and session.is_full):
+            self._act(session.receive(self._pending.popleft()))
+        if self._fault is not None and not self._pending and self._work is None:
+            error, self._fault = self._fault, None
+            self._edge.house.metrics.malformed.labels("mqtt").inc()
+            self._act(session.broken(error, self._decoder.version))
+        if len(session.unacknowledged) < session.send_window:
+            self._window.set()
+        self._flow()
+
+    def _flow(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self.is_waiting and self.session.state is not State.ENDED:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def settled(self, publish: Publish, error: FabricError | CodecError | None) -> None:
+        """The fabric has a message of this device, or refused it."""
+        self._act(self.session.settled(publish, error))
+        if self._pending:
+            self.advance()
+        if self._finishing and self.session.is_settled:
+            self.end(*SHUTTING_DOWN)
+
+    def end(self, reason: int, why: str) -> None:
+        """Disconnect the client: another one took its place, its time is up, the edge stops."""
+        self._act(self.session.end(reason, why))
+
+    def _act(self, actions: Actions) -> None:
+        for action in actions:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, Send):
+            self._send(action.packet)
+        elif isinstance(action, Offer):
+            assert self._intake is not None, "only an admitted client publishes"
+            if (later := self._intake.offer(action.publish)) is not None:
+                self._start(later)
+        elif isinstance(action, Subscribed):
+            self._start(self._join(action))
+        elif isinstance(action, Unsubscribed):
+            if self._delivery is not None:
+                self._delivery.leave(action.filters)
+        elif isinstance(action, Admit):
+            self._admit(action.connect)
+        else:
+            self._close(action)
+
+    def _send(self, packet: Packet) -> None:
+        version, limit = self.session.version, self.session.packet_bytes_max
+        data = encode(packet, version)
+        if limit and len(data) > limit and not isinstance(packet, Connack | Pingresp):
+            # A reason string is left out where it would not fit (3.4.2.2.2 and its like).
+            data = encode(replace(packet, properties=NONE), version)
+        self.write(data)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """The one thing that packets behind it wait for."""
+        self._work = asyncio.create_task(work, name=f"mqtt-work-{self.session.client_id}")
+        self._work.add_done_callback(self._worked)
+
+    def _worked(self, task: "asyncio.Task[None]") -> None:
+        self._work = None
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            log.error("%s ended", task.get_name(), exc_info=error)
+            self._act(self.session.end(Reason.UNSPECIFIED, "our own fault; it is in the node's log"))
+        self.advance()
+
+    def _close(self, action: Close) -> None:
+        """Half close, so that our last packet is not lost to a reset while the peer's input is unread."""
+        self._pending.clear()
+        if self._delivery is not None:
+            self._delivery.close()
+        if action.why:
+            log.info("mqtt client %r closed: %s", self.session.client_id, action.why)
+        self._flush()
+        if self._transport.is_closing():
+            return
+        if not action.why:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        loop = asyncio.get_running_loop()
+        self._closing = loop.call_later(self._edge.settings.linger_s, self._transport.abort)
+
+    def finish(self) -> None:
+        """The edge stops: take nothing more, and leave when what was taken is settled."""
+        self._finishing = True
+        self._pending.clear()
+        self._flow()
+        if self.session.is_settled:
+            self.end(*SHUTTING_DOWN)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+    # Connecting
+
+    def _admit(self, connect: Connect) -> None:
+        house = self._edge.house
+        if self.is_lobby:
+            self._edge.refused("connections")
+            self._act(self.session.rejected(Reason.SERVER_BUSY, 3, "too many connections"))
+            return
+        client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
+        try:
+            house.authenticator.authenticate("mqtt", _token(connect))
+            fabric = house.fabric.on_behalf_of(client_id, protocol="mqtt")
+        except InvalidName as error:
+            self._act(self.session.rejected(Reason.CLIENT_IDENTIFIER_NOT_VALID, 2, str(error)))
+            return
+        except FabricError as error:
+            self._edge.refused(error.code)
+            self._act(self.session.refused(error))
+            return
+        self._edge.take_over(client_id, self)
+        self._delivery = Delivery(house, fabric, self.session, self._edge.replies, self)
+        self._intake = Intake(self._edge, fabric, self.session, self.settled)
+        self._act(self.session.admitted(connect, client_id))
+
+    async def _join(self, action: Subscribed) -> None:
+        assert self._delivery is not None, "only an admitted client subscribes"
+        failures = await self._delivery.join(action.wanted, action.subscribe.properties.subscription_ids)
+        self._act(self.session.joined(action.subscribe, failures))
+
+
+def _token(connect: Connect) -> str:
+    """The password. Raises Unauthenticated when it is none."""
+    try:
+        return (connect.password or b"").decode()
+    except UnicodeDecodeError:
+        raise Unauthenticated("the mqtt edge", "the password is not UTF-8") from None

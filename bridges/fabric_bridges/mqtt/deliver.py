@@ -1,0 +1,184 @@
+"""Deliver: what a device subscribed to -> PUBLISH packets, at the device's pace.
+
+One task a subscription, each a member of its channel or pattern. A device that reads slowly, or owes
+PUBACKs, stops its own tasks; what it misses meanwhile waits in the log (durable) or is counted (live), and
+nobody else notices. Above: `listener`. Below: the codec's `lower`, `replies`.
+"""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from fabric.client import Fabric, channel_of
+from fabric.clock import now_us
+from fabric.errors import FabricError
+from fabric_bridges.edge import House
+from fabric_bridges.mqtt.replies import Asked, Replies
+from fabric_bridges.mqtt.session import Session
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.mqtt.encode import encode
+from fabric_codecs.mqtt.lower import lower, remaining_s
+from fabric_codecs.mqtt.packets import Publish, Subscription
+
+__all__ = ["Delivery", "Outlet"]
+
+log = logging.getLogger(__name__)
+
+
+class Outlet(Protocol):
+    """The way to one device."""
+
+    def write(self, data: bytes) -> None:
+        """Hand over whole packets."""
+
+    async def has_room(self) -> None:
+        """Until the device reads again. Ends with the connection, which cancels whoever waits."""
+
+    async def has_window(self) -> None:
+        """Until fewer than `send_window` of our messages are unacknowledged."""
+
+
+class _Feed:
+    """One subscription."""
+
+    __slots__ = ("options", "pattern", "subscription_ids", "task")
+
+    def __init__(self, options: Subscription, pattern: str, subscription_ids: tuple[int, ...]) -> None:
+        self.options = options
+        self.pattern = pattern
+        self.subscription_ids = subscription_ids
+        self.task: asyncio.Task[None] | None = None
+
+
+class Delivery:
+    """The subscriptions of one connection. Counters are the edge's metrics."""
+
+    def __init__(
+        self, house: House, fabric: Fabric, session: Session, replies: Replies, outlet: Outlet
+    ) -> None:
+        self._house = house
+        self._fabric = fabric
+        self._session = session
+        self._replies = replies
+        self._outlet = outlet
+        self._feeds: dict[str, _Feed] = {}
+
+    async def join(
+        self, wanted: tuple[tuple[Subscription, str], ...], subscription_ids: tuple[int, ...]
+    ) -> dict[str, FabricError]:
+        """Join each pattern; returns when every one delivers or has failed. The failures, by filter."""
+        joining: dict[str, asyncio.Future[None]] = {}
+        for options, pattern in wanted:
+            feed = self._feeds.get(options.filter)
+            if feed is not None:  # subscribed again: new options, same membership (3.8.4)
+                feed.options, feed.subscription_ids = options, subscription_ids
+                continue
+            feed = self._feeds[options.filter] = _Feed(options, pattern, subscription_ids)
+            ready = joining[options.filter] = asyncio.get_running_loop().create_future()
+            feed.task = asyncio.create_task(self._run(feed, ready), name=f"mqtt-deliver-{options.filter}")
+            feed.task.add_done_callback(_ended)
+        failures: dict[str, FabricError] = {}
+        for topic_filter, ready in joining.items():
+            try:
+                await ready
+            except FabricError as error:
+                failures[topic_filter] = error
+                del self._feeds[topic_filter]
+        return failures
+
+    def leave(self, filters: tuple[str, ...]) -> None:
+        """Nothing more is delivered for these."""
+        for one in filters:
+            feed = self._feeds.pop(one, None)
+            if feed is not None and feed.task is not None:
+                feed.task.cancel()
+
+    def close(self) -> None:
+        """Nothing more is delivered at all."""
+        self.leave(tuple(self._feeds))
+
+    async def _run(self, feed: _Feed, ready: "asyncio.Future[None]") -> None:
+        try:
+            async with self._fabric.channel(feed.pattern).join() as member:
+                ready.set_result(None)
+                try:
+                    async for envelope in member:
+                        await self._deliver(feed, envelope)
+                finally:
+                    if member.missed:
+                        self._refuse("missed", member.missed)
+        except FabricError as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+        finally:
+            ready.cancel()  # nobody waits for one that is done
+
+    async def _deliver(self, feed: _Feed, envelope: Envelope) -> None:
+        if feed.options.no_local and envelope.source == self._fabric.source:
+            return
+        qos = 0 if envelope.stream is None else feed.options.qos  # a live message promises no more than QoS 0
+        await self._outlet.has_room()
+        if qos:
+            await self._outlet.has_window()
+        now = now_us()
+        left_s = remaining_s(envelope, now)
+        if left_s is not None and left_s <= 0:
+            self._refuse("expired")
+            return
+        packet_id = self._session.next_packet_id(envelope.id) if qos else 0
+        try:
+            translation = lower(
+                envelope,
+                channel_of(envelope.address.decode()),
+                version=self._session.version,
+                qos=qos,
+                now_us=now,
+                packet_id=packet_id,
+                subscription_ids=feed.subscription_ids,
+            )
+            data = encode(translation.message, self._session.version)
+        except CodecError as error:
+            self._withdraw(packet_id, "untranslatable")
+            log.info("%s cannot be told to mqtt client %s: %s", envelope.id, self._session.client_id, error)
+            return
+        limit = self._session.packet_bytes_max
+        if limit and len(data) > limit:  # 3.1.2-25: discarded as if it had been sent; said in the metrics
+            self._withdraw(packet_id, "too_large")
+            return
+        self._outlet.write(data)
+        self._expect_answer(envelope, translation.message, left_s, now)
+        position = f"{envelope.stream}:{envelope.sequence}" if envelope.stream else ""
+        self._house.journal.record(
+            envelope, "mqtt.out", peer=self._session.client_id, losses=translation.losses, position=position
+        )
+        self._house.metrics.messages.labels("mqtt", "out").inc()
+        for loss in translation.losses:
+            origin = envelope.get("fabproto") or "nats"
+            self._house.metrics.losses.labels(origin, "mqtt", loss.code.value).inc()
+
+    def _expect_answer(self, envelope: Envelope, message: Publish, left_s: int | None, now: int) -> None:
+        reply = envelope.get("fabreply")
+        if reply is None:
+            return
+        correlation = message.properties.correlation_data or envelope.id.encode()
+        asked = Asked(
+            envelope.id,
+            envelope.correlationid or envelope.id,
+            correlation,
+            self._replies.expires(left_s, now),
+        )
+        self._replies.went_out(self._session.client_id, envelope, reply, asked)
+
+    def _withdraw(self, packet_id: int, reason: str) -> None:
+        self._session.unacknowledged.pop(packet_id, None)
+        self._refuse(reason)
+
+    def _refuse(self, reason: str, count: int = 1) -> None:
+        self._house.metrics.refusals.labels("mqtt", reason).inc(count)
+
+
+def _ended(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended", task.get_name(), exc_info=error)

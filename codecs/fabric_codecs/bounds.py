@@ -17,6 +17,7 @@ __all__ = [
     "KAFKA_TOPIC_CHARS_MAX",
     "MQTT_CONNECT_BYTES_MAX",
     "MQTT_FILTERS_MAX",
+    "MCP_META_BYTES_MAX",
     "MQTT_PACKET_BYTES_MAX",
     "MQTT_USER_PROPERTIES_MAX",
     "NATS_CONTROL_LINE_MAX",
@@ -39,6 +40,8 @@ JSON_DEPTH_MAX = 64  # JSON Schema and A2A parts stay below 20; a scanner withou
 
 MQTT_CONNECT_BYTES_MAX = 16 << 10  # from a peer not yet known; a signed token is 1 to 4 KiB
 MQTT_FILTERS_MAX = 256  # in one SUBSCRIBE; AWS IoT allows 8, HiveMQ and EMQX limit by packet size
+MCP_META_BYTES_MAX = 16 << 10  # unknown `_meta` members ride in one header as base64: a quarter of HEADER_BYTES_MAX
+
 MQTT_PACKET_BYTES_MAX = PAYLOAD_BYTES_MAX + (64 << 10)  # the payload we can store, plus topic and properties
 MQTT_USER_PROPERTIES_MAX = 64  # the specification sets none; EMQX and HiveMQ limit by bytes only
 

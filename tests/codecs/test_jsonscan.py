@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric_codecs.bounds import JSON_DEPTH_MAX
-from fabric_codecs.core.jsonscan import JsonObject, check, kind_of, quote, scan
+from fabric_codecs.core.jsonscan import JsonObject, check, compose, kind_of, quote, scan
 from fabric_codecs.errors import CodecError
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
@@ -280,6 +280,12 @@ def test_a_quoted_text_reads_back(text: str) -> None:
     assert json.loads(quote(text)) == text
     assert kind_of(quote(text)) == "string"
     assert scan(b'{"t":' + quote(text) + b"}").text("t") == text
+
+
+@given(st.dictionaries(TEXT, JSON, max_size=4))
+def test_a_composed_object_reads_back(value: dict[str, object]) -> None:
+    composed = compose((name, json.dumps(inner).encode()) for name, inner in value.items())
+    assert equal(json.loads(composed), value)
 
 
 def test_a_text_that_cannot_be_utf8_is_not_quoted() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Literal
 
 from fabric_codecs.bounds import JSON_BYTES_MAX, JSON_DEPTH_MAX
@@ -56,3 +57,6 @@ def kind_of(raw: bytes) -> Kind:
 
 def quote(text: str) -> bytes:
     """A text as a JSON string, with its quotes. Raises CodecError for a lone surrogate."""
+
+def compose(members: Iterable[tuple[str, bytes]]) -> bytes:
+    """An object made of names and raw values, in their order; neither JSON nor names are checked."""

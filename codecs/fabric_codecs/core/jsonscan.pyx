@@ -16,7 +16,7 @@ from json import dumps, loads
 from fabric_codecs.bounds import JSON_BYTES_MAX, JSON_DEPTH_MAX
 from fabric_codecs.errors import CodecError
 
-__all__ = ["JsonObject", "check", "kind_of", "quote", "scan"]
+__all__ = ["JsonObject", "check", "compose", "kind_of", "quote", "scan"]
 
 
 cdef struct Scan:
@@ -506,3 +506,8 @@ def quote(str text not None):
         return dumps(text, ensure_ascii=False).encode()
     except UnicodeEncodeError as surrogate:
         raise CodecError("text with a lone surrogate cannot be UTF-8", protocol="json", clause="RFC 7493 2.1") from surrogate
+
+
+def compose(members not None):
+    """An object of (name, raw value) pairs, in their order."""
+    return b"{" + b",".join([quote(name) + b":" + value for name, value in members]) + b"}"

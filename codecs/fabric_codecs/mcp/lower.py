@@ -1,0 +1,163 @@
+"""Envelope -> MCP: what an agent answered becomes a result or a notification.
+
+| envelope                | becomes                                                                    |
+|-------------------------|----------------------------------------------------------------------------|
+| response, JSON object   | `structuredContent`, the very bytes, and the same as text                  |
+| response, JSON string   | text: the string itself                                                    |
+| response, other JSON    | text: the JSON                                                             |
+| response, `text/*`      | text                                                                       |
+| response, anything else | an embedded resource, base64                                               |
+| error of the tool       | `isError`, its message as text; code and data in `_meta["io.agentfabric/error"]` |
+| progress                | `notifications/progress`, strictly increasing                              |
+
+What was lost, here or before, stands in `_meta["io.agentfabric/loss"]`.
+"""
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from fabric_codecs.core.jsonrpc import write_request
+from fabric_codecs.core.jsonscan import check, compose, quote, scan
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.mcp.lift import CONVERSATION_KEY
+from fabric_codecs.mcp.wire import PROGRESS, write_result_body
+from fabric_codecs.translate.losses import Loss, LossCode, Translation
+
+__all__ = [
+    "ERROR_KEY",
+    "LOSS_KEY",
+    "ProgressMessage",
+    "loss_meta",
+    "lower_failure",
+    "lower_progress",
+    "lower_result",
+]
+
+LOSS_KEY = "io.agentfabric/loss"
+ERROR_KEY = "io.agentfabric/error"
+ID_KEY = "io.agentfabric/id"
+
+
+class ProgressMessage(NamedTuple):
+    """A `notifications/progress`, and the value that the next one must exceed."""
+
+    message: bytes
+    value: float
+
+
+def lower_result(
+    response: Envelope, *, revision: str, server_info: bytes, losses: Sequence[Loss] = ()
+) -> Translation[bytes]:
+    """The result of a `tools/call` whose agent answered. `losses` are those that the edge knows of."""
+    lost = [*losses, *_lost(response)]
+    members = _content(response, lost)
+    meta = _meta(response, lost)
+    return Translation(write_result_body(revision, members, server_info=server_info, meta=meta), tuple(lost))
+
+
+def lower_failure(
+    error: Envelope, *, revision: str, server_info: bytes, losses: Sequence[Loss] = ()
+) -> Translation[bytes]:
+    """The result of a `tools/call` whose tool failed: MCP tells the model, so that it can do better. Raises
+    CodecError for no error object."""
+    lost = [*losses, *_lost(error)]
+    failure = scan(error.data, protocol="mcp")
+    members = [("content", _text(failure.text("message") or "the tool failed")), ("isError", b"true")]
+    meta = [*_meta(error, lost), (ERROR_KEY, failure.raw)]
+    return Translation(write_result_body(revision, members, server_info=server_info, meta=meta), tuple(lost))
+
+
+def lower_progress(progress: Envelope, *, token: bytes, after: float) -> Translation[ProgressMessage]:
+    """The notification of one step. `token` is raw; `after` is the value of the last one, minus infinity
+    before the first.
+
+    A value that does not increase is replaced by the next float above the last (PROGRESS_SYNTHETIC). Raises
+    CodecError when the data is no progress object.
+    """
+    step = scan(progress.data, protocol="mcp")
+    raw = step.get("progress")
+    if raw is None or step.kind("progress") != "number":
+        raise CodecError("a progress envelope without a number `progress`", protocol="mcp")
+    lost = _lost(progress)
+    value = float(raw)
+    if value <= after:
+        lost.append(Loss(LossCode.PROGRESS_SYNTHETIC, "progress", f"{raw.decode()} did not increase"))
+        value = math.nextafter(after, math.inf)
+        raw = repr(value).encode()
+    params = [("progressToken", token), ("progress", raw)]
+    params += [
+        (name, step.get(name) or b"")
+        for name, kind in (("total", "number"), ("message", "string"))
+        if step.kind(name) == kind
+    ]
+    if lost:
+        params.append(("_meta", compose(loss_meta(lost))))
+    return Translation(ProgressMessage(write_request(None, PROGRESS, compose(params)), value), tuple(lost))
+
+
+def loss_meta(losses: Sequence[Loss]) -> list[tuple[str, bytes]]:
+    """The `_meta` member that says what was lost; none when nothing was."""
+    codes = list(dict.fromkeys(loss.code.value for loss in losses))
+    return [(LOSS_KEY, msgspec.json.encode(codes))] if codes else []
+
+
+def _meta(envelope: Envelope, losses: Sequence[Loss]) -> list[tuple[str, bytes]]:
+    meta = [(ID_KEY, quote(envelope.id))]
+    if envelope.correlationid is not None:
+        meta.append((CONVERSATION_KEY, quote(envelope.correlationid)))
+    return meta + loss_meta(losses)
+
+
+def _lost(envelope: Envelope) -> list[Loss]:
+    """What was lost on the way here, and what MCP has no place for."""
+    earlier = (envelope.get("fabloss") or "").split(",")
+    lost = [Loss(LossCode(code), "", "before") for code in earlier if code in LossCode.__members__]
+    if envelope.native:
+        lost.append(Loss(LossCode.NO_METADATA, "native", "MCP results have no headers"))
+    return lost
+
+
+def _content(response: Envelope, lost: list[Loss]) -> list[tuple[str, bytes]]:
+    if not response.data:
+        return [("content", b"[]")]
+    media_type = (response.get("datacontenttype") or "application/json").partition(";")[0].strip().lower()
+    if media_type == "application/json" or media_type.endswith("+json"):
+        try:
+            return _json_content(response.data)
+        except CodecError:
+            lost.append(
+                Loss(LossCode.CONTENT_TYPE_GUESSED, "data", f"said to be {media_type}, and is no JSON")
+            )
+            media_type = "text/plain"
+    try:
+        if media_type.startswith("text/"):
+            return [("content", _text(response.data.decode()))]
+    except UnicodeDecodeError:
+        media_type = "application/octet-stream"
+    return [("content", _resource(response, media_type))]
+
+
+def _json_content(data: bytes) -> list[tuple[str, bytes]]:
+    kind = check(data, protocol="mcp")
+    if kind == "object":
+        return [("content", _text(data.decode())), ("structuredContent", data)]
+    return [("content", _text(json.loads(data) if kind == "string" else data.decode()))]
+
+
+def _text(text: str) -> bytes:
+    return b'[{"type":"text","text":' + quote(text) + b"}]"
+
+
+def _resource(response: Envelope, media_type: str) -> bytes:
+    blob = [
+        ("uri", quote(f"fab://message/{response.id}")),
+        ("mimeType", quote(media_type)),
+        ("blob", b'"' + b64encode(response.data) + b'"'),
+    ]
+    return b'[{"type":"resource","resource":' + compose(blob) + b"}]"

@@ -178,6 +178,7 @@ class Connection:
         try:
             await asyncio.wait_for(self._nats_connect(client, lost), timeout_s)
         except (TimeoutError, OSError, nats.errors.Error) as error:
+            await self._discard(client)  # it leaves its socket open
             raise self._explain(error) from error
         info = private.server_info(client)
         version = info.get("version", "0")
@@ -246,11 +247,11 @@ class Connection:
 
     async def _drop_client(self) -> None:
         client, self._client = self._client, None
-        if client is None:
-            return
-        stream = private.stream_writer(client)
-        if not stream.is_closing():
-            stream.transport.abort()  # nats-py's close() flushes first, and a stalled flush has no end
+        if client is not None:
+            await self._discard(client)
+
+    async def _discard(self, client: Client) -> None:
+        private.cut(client)  # nats-py's close() flushes first, and a stalled flush has no end
         try:
             await asyncio.wait_for(client.close(), CONNECT_TIMEOUT_S)
         except (

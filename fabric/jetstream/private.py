@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
-__all__ = ["install_parser", "reading_task", "server_info", "stream_writer"]
+__all__ = ["cut", "install_parser", "reading_task", "server_info", "stream_writer"]
 
 
 class _Lane:
@@ -52,6 +52,13 @@ def stream_writer(client: Any) -> asyncio.StreamWriter:
     """Where commands are written. Only whole commands: nats-py writes its PINGs there too."""
     writer: asyncio.StreamWriter = client._transport._io_writer
     return writer
+
+
+def cut(client: Any) -> None:
+    """Close the socket now, whatever waits to be written; nothing if there is none."""
+    writer: asyncio.StreamWriter | None = getattr(client._transport, "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
 
 
 def reading_task(client: Any) -> "asyncio.Task[None]":

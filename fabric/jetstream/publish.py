@@ -200,13 +200,13 @@ class Publisher:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            if self.connection.is_up:
-                self._act(self._window.due(monotonic()))
+            self._act(self._window.due(monotonic()))
 
     def _act(self, due: Due[Event]) -> None:
         for ticket, event in due.resend:
-            self.retried += 1
-            self._write(ticket, event, _as_retry(event))
+            if self.connection.is_up:  # else `_resend_all` writes it when the connection is back
+                self.retried += 1
+                self._write(ticket, event, _as_retry(event))
         for event in due.expired:
             self._settle(
                 event,

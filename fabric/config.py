@@ -37,7 +37,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class NatsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[nats]`: the server underneath; with `url` an external one, and only `creds` and `replicas` matter."""
 
-    url: str = ""  # empty: a nats-server of our own
+    url: str = ""  # several by commas; empty: a nats-server of our own
     creds: str = ""  # path of a credentials file for `url`
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1  # of each stream; one server keeps one
 

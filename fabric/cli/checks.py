@@ -114,15 +114,16 @@ def _port(name: str, host: str, port: int) -> Finding:
 
 async def running(address: Address) -> AsyncIterator[Finding]:
     """What a fabric that runs promises."""
+    servers = address.nats_url.split(",")
     name = name_of(address.creds)
     connection = Connection(
-        [address.nats_url],
+        servers,
         name=name,
         inbox=inbox_prefix(encode_level(name)),
         credentials=address.creds or None,
     )
     try:
-        info = await _server_info(address.nats_url)
+        info = await _server_info(servers[0])
         check_version(info["version"])
         await connection.open()
     except FabricError as error:

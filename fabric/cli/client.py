@@ -18,7 +18,8 @@ import uvloop
 
 from fabric.address import locate
 from fabric.cli.output import json_option
-from fabric.client import Fabric, Session
+from fabric.client import Fabric
+from fabric.connect import connect
 from fabric.errors import ConfigInvalid, Unreachable
 
 __all__ = ["Target", "client_options", "connected", "name_of", "run"]
@@ -62,8 +63,7 @@ async def connected(target: Target) -> AsyncIterator[Fabric]:
     if address is None:
         raise Unreachable("this machine", "no fabric is running here")
     name = target.name or name_of(address.creds)
-    session = Session([address.nats_url], name=name, credentials=address.creds or None)
-    async with Fabric(session, name, owns_session=True) as fabric:
+    async with connect(name, url=address.nats_url, credentials=address.creds or None) as fabric:
         yield fabric
 
 

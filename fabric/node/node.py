@@ -108,7 +108,9 @@ class Node:
 
     @asynccontextmanager
     async def _session(self, url: str, creds: str) -> AsyncIterator[Session]:
-        session = Session([url], name=self.config.node.name, credentials=Path(creds) if creds else None)
+        session = Session(
+            url.split(","), name=self.config.node.name, credentials=Path(creds) if creds else None
+        )
         await session.open()
         try:
             await apply_layout(requester(session.connection), replicas=self.config.nats.replicas)

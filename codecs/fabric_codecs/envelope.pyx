@@ -15,7 +15,7 @@ import msgspec
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from fabric_codecs.core.headers cimport header_number, header_value, memmem, put_value
+from fabric_codecs.core.headers cimport header_value, last_header_value, memmem, put_value, server_number
 from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
 
 from fabric_codecs.bounds import HEADER_BYTES_MAX, ID_CHARS_MAX
@@ -31,7 +31,8 @@ ATTRIBUTES = frozenset((
 
 cdef object ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,20}").fullmatch  # CloudEvents 1.0.2, "Naming conventions"
 cdef object CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search  # CloudEvents 1.0.2, type String
-cdef object LINE = re.compile(rb"\r\nce-([a-z0-9]{1,20}): ([^\r]*)(?=\r\n)").findall
+cdef object SURROGATE = re.compile("[\ud800-\udfff]").search
+cdef object LINE = re.compile(rb"\r\nce-([a-z0-9]{1,20}): ([^\r]*)(?=\r)").findall
 cdef tuple REQUIRED = ("id", "source", "type")
 cdef dict LEADS = {name: f"\r\nce-{name}: ".encode() for name in ATTRIBUTES}
 cdef object from_json = msgspec.json.decode
@@ -48,6 +49,8 @@ cdef int check(str name, object value) except -1:
         raise wrong(f"attribute {name} is {type(value).__name__}, not a string")
     if CONTROL(value):
         raise wrong(f"attribute {name} holds a control character")
+    if SURROGATE(value):
+        raise wrong(f"attribute {name} holds a lone surrogate, which UTF-8 cannot carry")
     if name == "id" and not 0 < len(value) <= ID_CHARS_MAX:
         raise wrong(f"id has {len(value)} characters, allowed are 1 to {ID_CHARS_MAX}")
     return 0
@@ -103,14 +106,22 @@ cdef class Envelope:
         return self._find(lead if lead is not None else f"\r\nce-{name}: ".encode())
 
     def header(self, str name):
-        """A header line of the carrier (`Nats-Sequence`), or None. Built envelopes have none."""
-        return self._find(f"\r\n{name}: ".encode())
+        """A header line that the server added (`Nats-Sequence`), or None. Built envelopes have none."""
+        cdef bytes lead = f"\r\n{name}: ".encode()
+        cdef Py_ssize_t size = 0
+        cdef const char* value = last_header_value(
+            PyBytes_AS_STRING(self._block), PyBytes_GET_SIZE(self._block), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead), &size
+        )
+        if value == NULL:
+            return None
+        return text(PyBytes_FromStringAndSize(value, size))
 
     def attributes(self):
         if self._attributes is not None:
             found = dict(self._attributes)
         else:
-            found = {name.decode(): text(value) for name, value in LINE(self._block)}
+            # Backwards: of two lines of one name the first counts, here as in `get`.
+            found = {name.decode(): text(value) for name, value in reversed(LINE(self._block))}
             found.pop("specversion", None)
         found.pop("fabnative", None)
         return found
@@ -142,6 +153,10 @@ cdef class Envelope:
         cdef Writer w
         cdef bytes raw
         cdef str name
+        if self._attributes is None and memmem(
+            PyBytes_AS_STRING(self._block), PyBytes_GET_SIZE(self._block), b"\r\nNats-", 7
+        ) == NULL:
+            return self._block  # as it came: the server added nothing to it
         writer_init(&w)
         try:
             put(&w, b"NATS/1.0\r\nce-specversion: 1.0\r\n", 31)
@@ -228,7 +243,7 @@ cdef class Envelope:
 
     @property
     def sequence(self):
-        cdef long long number = header_number(
+        cdef long long number = server_number(
             PyBytes_AS_STRING(self._block), PyBytes_GET_SIZE(self._block), b"\r\nNats-Sequence: ", 17
         )
         return number if number > 0 else 0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fabric.errors import Refused, Unreachable
 from fabric.jetstream.connection import Connection
-from fabric_codecs.nats.headers import number_in, status_of, ticket_of, value_in
+from fabric_codecs.nats.headers import number_in, server_value_in, status_of, ticket_of
 
 __all__ = ["LogReader", "Page", "Stored"]
 
@@ -130,7 +130,7 @@ class LogReader:
         status = status_of(header)
         if status == 0:
             stored = Stored(
-                number_in(header, b"Nats-Sequence"), value_in(header, b"Nats-Subject"), header, data
+                number_in(header, b"Nats-Sequence"), server_value_in(header, b"Nats-Subject"), header, data
             )
             asked.page.messages.append(stored)
             if (

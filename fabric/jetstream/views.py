@@ -254,9 +254,15 @@ def _channel_of(topic: str) -> str:
 
 
 def _record(stored: Stored) -> StoredRecord:
-    envelope = Envelope.from_nats(stored.subject, stored.header, stored.data)
+    header = stored.header
+    stream, _, rest = value_in(header, b"Nats-Stream-Source").partition(
+        b" "
+    )  # <stream> <sequence> <filter> ...
     return StoredRecord(
-        stored.sequence - 1, _milliseconds(value_in(stored.header, b"Nats-Time-Stamp")), envelope
+        stored.sequence - 1,
+        _milliseconds(value_in(header, b"Nats-Time-Stamp")),
+        Envelope.from_nats(stored.subject, header, stored.data),
+        f"{stream.decode()}:{rest.partition(b' ')[0].decode()}",
     )
 
 

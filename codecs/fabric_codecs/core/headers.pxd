@@ -16,9 +16,9 @@ cdef struct Token:
 
 
 cdef inline Py_ssize_t number(const char* text, Token token) noexcept nogil:
-    """The decimal in text[start:stop], or -1 for anything but one to ten digits."""
+    """The decimal in text[start:stop], or -1 for anything but one to eighteen digits (tickets count for a process's life)."""
     cdef Py_ssize_t value = 0, at
-    if token.stop <= token.start or token.stop - token.start > 10:
+    if token.stop <= token.start or token.stop - token.start > 18:
         return -1
     for at in range(token.start, token.stop):
         if text[at] < 48 or text[at] > 57:
@@ -44,10 +44,25 @@ cdef inline const char* header_value(
     return start
 
 
-cdef inline long long header_number(const char* block, Py_ssize_t size, const char* lead, Py_ssize_t lead_size) noexcept nogil:
-    """The unsigned decimal after `lead`, or -1 when the line is absent or holds something else."""
+cdef inline const char* last_header_value(
+    const char* block, Py_ssize_t size, const char* lead, Py_ssize_t lead_size, Py_ssize_t* value_size
+) noexcept nogil:
+    """As `header_value`, of the last such line. The server appends its lines (`Nats-Sequence`) to the sender's, who may have
+    written lines of the same names: only the last one is the server's."""
+    cdef const char* value = header_value(block, size, lead, lead_size, value_size)
+    cdef const char* later = value
+    while later != NULL:
+        value = later
+        later = header_value(value, size - (value - block), lead, lead_size, value_size)
+    if value != NULL:
+        value_size[0] = <const char*>memchr(value, 13, size - (value - block)) - value
+    return value
+
+
+cdef inline long long server_number(const char* block, Py_ssize_t size, const char* lead, Py_ssize_t lead_size) noexcept nogil:
+    """The unsigned decimal in the server's own line `lead`, or -1 when the line is absent or holds something else."""
     cdef Py_ssize_t length = 0, at
-    cdef const char* value = header_value(block, size, lead, lead_size, &length)
+    cdef const char* value = last_header_value(block, size, lead, lead_size, &length)
     cdef long long number = 0
     if value == NULL or length == 0 or length > 18:
         return -1

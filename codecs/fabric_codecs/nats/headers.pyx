@@ -1,12 +1,13 @@
 """What the fabric reads in a message without parsing it: a few lines of its header block, its subject, an acknowledgement.
 
 Each function searches the bytes in place and allocates only what it returns. None raises: an absent or malformed line
-is a value (-1, 0, b"", False). Server header lines: NATS ADR-8 (republish), ADR-31 (direct get), ADR-4 (status).
+is a value (-1, 0, b"", False). Of a sender's lines of one name the first counts, of the server's own (`Nats-...`) the last:
+it appends them, and a sender may have written the same names. Server header lines: NATS ADR-8 (republish), ADR-31 (direct get), ADR-4 (status).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from fabric_codecs.core.headers cimport Token, header_number, header_value, memmem, number
+from fabric_codecs.core.headers cimport Token, header_value, last_header_value, memmem, number, server_number
 
 
 def status_of(bytes header):
@@ -25,15 +26,15 @@ def positions(bytes header):
     cdef const char* text = PyBytes_AS_STRING(header)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(header)
     return (
-        header_number(text, size, b"\r\nNats-Sequence: ", 17),
-        header_number(text, size, b"\r\nNats-Last-Sequence: ", 22),
+        server_number(text, size, b"\r\nNats-Sequence: ", 17),
+        server_number(text, size, b"\r\nNats-Last-Sequence: ", 22),
     )
 
 
 def number_in(bytes header, bytes name):
-    """The unsigned decimal in the named header line, or -1 when the line is absent or is none."""
+    """The unsigned decimal in the named line of the server's, or -1 when the line is absent or is none."""
     cdef bytes lead = b"\r\n" + name + b": "
-    return header_number(PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead))
+    return server_number(PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead))
 
 
 def value_in(bytes header, bytes name):
@@ -41,6 +42,16 @@ def value_in(bytes header, bytes name):
     cdef bytes lead = b"\r\n" + name + b": "
     cdef Py_ssize_t size = 0
     cdef const char* value = header_value(
+        PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead), &size
+    )
+    return b"" if value == NULL else PyBytes_FromStringAndSize(value, size)
+
+
+def server_value_in(bytes header, bytes name):
+    """As `value_in`, of a line that the server added (`Nats-Subject`)."""
+    cdef bytes lead = b"\r\n" + name + b": "
+    cdef Py_ssize_t size = 0
+    cdef const char* value = last_header_value(
         PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead), &size
     )
     return b"" if value == NULL else PyBytes_FromStringAndSize(value, size)
@@ -73,9 +84,7 @@ def stored_at(bytes ack):
     while at < size and 48 <= text[at] <= 57 and sequence < 1 << 58:
         sequence = sequence * 10 + (text[at] - 48)
         at += 1
-    if memmem(text, size, b'"duplicate":', 12) != NULL and memmem(text, size, b"true", 4) != NULL:
-        return -sequence
-    return sequence
+    return -sequence if memmem(text, size, b'"duplicate":true', 16) != NULL else sequence
 
 
 def source_agrees(bytes subject, bytes header):

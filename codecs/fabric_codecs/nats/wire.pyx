@@ -10,7 +10,7 @@ Sans-IO: `Parser.feed` calls the handler of each message's subscription and retu
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcmp
 
 from fabric_codecs.core cimport writer as out
 from fabric_codecs.core.headers cimport Token, number
@@ -80,7 +80,9 @@ cdef class Parser:
             stop = newline - text
             if stop == at or text[stop - 1] != 13:
                 raise wrong("a control line that does not end in CR LF", stop)
-            if stop - at > 4 and (text[at] == 77 or (text[at] == 72 and text[at + 1] == 77)):  # MSG, HMSG
+            if stop - at > LINE_MAX:
+                raise wrong(f"a control line of more than {LINE_MAX} bytes", at)
+            if stop - at > 5 and (memcmp(text + at, b"MSG ", 4) == 0 or memcmp(text + at, b"HMSG ", 5) == 0):
                 after = self._message(text, at, stop, size)
                 if after == 0:
                     break
@@ -168,7 +170,7 @@ cdef class Writer:
 
     def __init__(self, Py_ssize_t payload_max=PAYLOAD_BYTES_MAX):
         self.payload_max = payload_max
-        self._second_of = -1
+        self._second_of = -(1 << 62)  # no second that a time can have
 
     def __dealloc__(self):
         out.writer_free(&self._out)
@@ -195,6 +197,8 @@ cdef class Writer:
 
     cdef int _check(self, bytes subject, bytes reply, Py_ssize_t body) except -1:
         cdef Py_ssize_t line = PyBytes_GET_SIZE(subject) + PyBytes_GET_SIZE(reply) + 32
+        if PyBytes_GET_SIZE(subject) == 0:
+            raise wrong("a message without a subject", 0)
         if line > NATS_CONTROL_LINE_MAX:
             raise wrong(f"subject and reply make a control line of {line} bytes, allowed are {NATS_CONTROL_LINE_MAX}", 0)
         if body > self.payload_max:
@@ -259,7 +263,7 @@ cdef class Writer:
 
     cdef int _time(self, int64_t time_us) except -1:
         # 2026-11-21T03:56:33.459455Z; the part up to the second is kept, a publisher asks for the same one again and again.
-        cdef int64_t second = time_us // 1000000
+        cdef int64_t second = floored(time_us, 1000000)
         cdef int fraction = <int>(time_us - second * 1000000)
         cdef char tail[8]
         cdef int at
@@ -277,7 +281,7 @@ cdef class Writer:
 
 cdef void render_second(char* target, int64_t second) noexcept nogil:
     # Civil date from days since 1970-01-01, proleptic Gregorian (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-    cdef int64_t days = second // 86400
+    cdef int64_t days = floored(second, 86400)
     cdef int clock = <int>(second - days * 86400)
     cdef int64_t shifted = days + 719468
     cdef int64_t era = shifted // 146097
@@ -302,14 +306,19 @@ cdef void render_second(char* target, int64_t second) noexcept nogil:
     two(target + 17, clock % 60)
 
 
+cdef inline int64_t floored(int64_t value, int64_t by) noexcept nogil:
+    # C divides towards zero, which for a time before 1970 is the wrong day.
+    return value // by if value >= 0 else -((by - 1 - value) // by)
+
+
 cdef inline void two(char* target, int value) noexcept nogil:
     target[0] = 48 + value // 10
     target[1] = 48 + value % 10
 
 
 def timestamp(int64_t time_us):
-    """Microseconds since 1970 -> RFC 3339 in UTC with six decimals, as `ce-time` carries it."""
+    """Microseconds since 1970 -> RFC 3339 in UTC with six decimals, as `ce-time` carries it. Years 1 to 9999."""
     cdef char rendered[20]
-    cdef int64_t second = time_us // 1000000
+    cdef int64_t second = floored(time_us, 1000000)
     render_second(rendered, second)
     return f"{rendered[:19].decode('ascii')}.{time_us - second * 1000000:06d}Z"

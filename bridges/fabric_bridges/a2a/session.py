@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from fabric_codecs.a2a.lower import lower_error, lower_progress, lower_response, with_losses
-from fabric_codecs.a2a.model import TERMINAL, Artifact, Message, StreamItem, Task, TaskState, TaskStatus
+from fabric_codecs.a2a.model import TERMINAL, Artifact, Json, Message, StreamItem, Task, TaskState, TaskStatus
 from fabric_codecs.a2a.wire import write_item
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.translate.losses import Loss, LossCode
@@ -42,7 +42,7 @@ class TaskSession:
     events_max: int
     message_bytes: int = 0
     artifacts: tuple[Artifact, ...] = ()
-    metadata: msgspec.Raw = field(default_factory=msgspec.Raw)
+    metadata: Json = msgspec.UNSET
     events: list[bytes] = field(default_factory=list)
     events_bytes: int = 0
     coalesced: int = 0

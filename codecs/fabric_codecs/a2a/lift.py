@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fabric_codecs.a2a.faults import Fault
-from fabric_codecs.a2a.model import Message, Part, SendMessage
+from fabric_codecs.a2a.model import Json, Message, Part, SendMessage, is_given
 from fabric_codecs.a2a.wire import VERSION, refuse
 from fabric_codecs.core.jsonscan import check
 from fabric_codecs.envelope import Envelope
@@ -96,8 +96,8 @@ def lift_send(
     return Translation(envelope, tuple(_unmapped(part, send.message) for part in unmapped))
 
 
-def _marks(metadata: bytes, where: str) -> Marks:
-    if not metadata or metadata == b"null":
+def _marks(metadata: Json, where: str) -> Marks:
+    if not is_given(metadata):
         return Marks()
     try:
         return msgspec.json.decode(metadata, type=Marks)
@@ -122,7 +122,7 @@ def _arguments(message: Message) -> tuple[bytes, list[Part]]:
 def _object_in(part: Part) -> bytes | None:
     """The JSON object that a part is, or None. `raw` of type application/json carries one with all its
     digits."""
-    if part.data:
+    if isinstance(part.data, msgspec.Raw):
         data = bytes(part.data)
         return _integers_again(data) if data.startswith(b"{") else None
     if part.raw is None or (part.media_type or "").partition(";")[0].strip() != "application/json":

@@ -20,15 +20,16 @@ from typing import TypeVar
 import msgspec
 
 from fabric_codecs.a2a.model import (
-    NONE,
     Artifact,
     ArtifactUpdate,
+    Json,
     Message,
     Part,
     StatusUpdate,
     StreamItem,
     TaskState,
     TaskStatus,
+    is_given,
 )
 from fabric_codecs.core.jsonscan import check
 from fabric_codecs.envelope import Envelope
@@ -58,7 +59,7 @@ class Failure(msgspec.Struct):
     code: str = "internal"
     message: str = ""
     retriable: bool = False
-    data: msgspec.Raw = NONE
+    data: Json = msgspec.UNSET
 
 
 def lower_progress(envelope: Envelope, *, task_id: str, context_id: str) -> Translation[StreamItem]:
@@ -96,7 +97,7 @@ def lower_error(envelope: Envelope, *, task_id: str, context_id: str) -> Transla
         "io.agentfabric/code": failure.code,
         "io.agentfabric/retriable": failure.retriable,
     }
-    if failure.data not in (b"", b"null"):
+    if is_given(failure.data):
         facts["io.agentfabric/data"] = failure.data
     state = STATE_OF_ERROR.get(failure.code, TaskState.FAILED)
     words = _words(failure.message or failure.code, envelope, task_id, context_id)
@@ -115,7 +116,7 @@ def with_losses(item: StreamItem, losses: tuple[Loss, ...]) -> StreamItem:
     return StreamItem(status_update=told)
 
 
-def metadata_of(envelope: Envelope, facts: dict[str, object] | None = None) -> msgspec.Raw:
+def metadata_of(envelope: Envelope, facts: dict[str, object] | None = None) -> Json:
     """Where an event stands in the story: its id, what caused it, and the conversation."""
     story = {
         "io.agentfabric/id": envelope.id,
@@ -125,11 +126,11 @@ def metadata_of(envelope: Envelope, facts: dict[str, object] | None = None) -> m
     return _metadata({name: value for name, value in story.items() if value is not None} | (facts or {}), ())
 
 
-def _metadata(facts: dict[str, object], losses: tuple[Loss, ...]) -> msgspec.Raw:
+def _metadata(facts: dict[str, object], losses: tuple[Loss, ...]) -> Json:
     if losses:
         told = [{"code": loss.code, "field": loss.field, "outcome": loss.outcome} for loss in losses]
         facts = facts | {LOSS_EXTENSION: told}
-    return msgspec.Raw(msgspec.json.encode(facts)) if facts else NONE
+    return msgspec.Raw(msgspec.json.encode(facts)) if facts else msgspec.UNSET
 
 
 def _extensions(losses: tuple[Loss, ...]) -> tuple[str, ...] | None:

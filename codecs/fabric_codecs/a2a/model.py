@@ -5,14 +5,16 @@ came in, so a number keeps its digits: the official SDK's protobuf values turn e
 """
 
 from enum import StrEnum
+from typing import TypeGuard
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 __all__ = [
     "TERMINAL",
     "Artifact",
     "ArtifactUpdate",
+    "Json",
     "Message",
     "Part",
     "SendConfiguration",
@@ -23,9 +25,15 @@ __all__ = [
     "TaskQuery",
     "TaskState",
     "TaskStatus",
+    "is_given",
 ]
 
-NONE = Raw()  # a member that is not there
+Json = Raw | UnsetType  # any JSON in its own bytes, or UNSET where the member is not there
+
+
+def is_given(member: Json) -> TypeGuard[Raw]:
+    """Whether a member stands in the message with a value; ProtoJSON's null is none, except in `data`."""
+    return isinstance(member, Raw) and bytes(member) != b"null"
 
 
 class TaskState(StrEnum):
@@ -48,7 +56,7 @@ class Part(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     text: str | None = None
     raw: str | None = None
     url: str | None = None
-    data: Raw = NONE
+    data: Json = UNSET
     media_type: str | None = None
     filename: str | None = None
 
@@ -61,7 +69,7 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     parts: tuple[Part, ...] = ()
     context_id: str | None = None
     task_id: str | None = None
-    metadata: Raw = NONE
+    metadata: Json = UNSET
     extensions: tuple[str, ...] | None = None
 
 
@@ -71,7 +79,7 @@ class SendConfiguration(msgspec.Struct, rename="camel", frozen=True):
     accepted_output_modes: tuple[str, ...] | None = None
     history_length: int | None = None
     return_immediately: bool | None = None
-    task_push_notification_config: Raw = NONE
+    task_push_notification_config: Json = UNSET
 
 
 class SendMessage(msgspec.Struct, rename="camel", frozen=True):
@@ -79,7 +87,7 @@ class SendMessage(msgspec.Struct, rename="camel", frozen=True):
 
     message: Message
     configuration: SendConfiguration | None = None
-    metadata: Raw = NONE
+    metadata: Json = UNSET
 
 
 class TaskQuery(msgspec.Struct, rename="camel", frozen=True):
@@ -103,7 +111,7 @@ class Artifact(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     artifact_id: str
     parts: tuple[Part, ...]
     name: str | None = None
-    metadata: Raw = NONE
+    metadata: Json = UNSET
     extensions: tuple[str, ...] | None = None
 
 
@@ -115,7 +123,7 @@ class Task(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     status: TaskStatus
     artifacts: tuple[Artifact, ...] = ()
     history: tuple[Message, ...] = ()
-    metadata: Raw = NONE
+    metadata: Json = UNSET
 
 
 class StatusUpdate(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
@@ -124,7 +132,7 @@ class StatusUpdate(msgspec.Struct, rename="camel", omit_defaults=True, frozen=Tr
     task_id: str
     context_id: str
     status: TaskStatus
-    metadata: Raw = NONE
+    metadata: Json = UNSET
 
 
 class ArtifactUpdate(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
@@ -134,7 +142,7 @@ class ArtifactUpdate(msgspec.Struct, rename="camel", omit_defaults=True, frozen=
     context_id: str
     artifact: Artifact
     last_chunk: bool = False
-    metadata: Raw = NONE
+    metadata: Json = UNSET
 
 
 class StreamItem(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):

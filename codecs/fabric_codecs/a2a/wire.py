@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from fabric_codecs.a2a.faults import Fault
-from fabric_codecs.a2a.model import Message, Part, SendMessage, StreamItem, Task, TaskQuery
+from fabric_codecs.a2a.model import Message, Part, SendMessage, StreamItem, Task, TaskQuery, is_given
 from fabric_codecs.bounds import ID_CHARS_MAX
 from fabric_codecs.errors import CodecError
 
@@ -46,7 +46,7 @@ def read_send(params: bytes | None) -> SendMessage:
     configuration = send.configuration
     if configuration is None:
         return send
-    if configuration.task_push_notification_config not in (b"", b"null"):
+    if is_given(configuration.task_push_notification_config):
         raise refuse("push notifications are not served", Fault.PUSH_NOTIFICATION_NOT_SUPPORTED)
     _check_history_length(configuration.history_length)
     modes = configuration.accepted_output_modes
@@ -116,7 +116,9 @@ def _check_message(message: Message) -> None:
 
 
 def _contents(part: Part) -> int:
-    return sum((part.text is not None, part.raw is not None, part.url is not None, bool(part.data)))
+    return sum(
+        (part.text is not None, part.raw is not None, part.url is not None, part.data is not msgspec.UNSET)
+    )
 
 
 def _check_history_length(length: int | None) -> None:

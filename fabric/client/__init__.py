@@ -36,6 +36,6 @@ __all__ = [
     "ToolError",
     "ToolSpec",
     "Watch",
-    "tree_of",
     "channel_of",
+    "tree_of",
 ]

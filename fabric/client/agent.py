@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 import msgspec
 
 from fabric import subjects
-from fabric.client.call import Failure, Progress, seconds_left
+from fabric.client.call import CALLER_LEFT, PAST_DEADLINE, Failure, Progress
 from fabric.client.cards import AgentCard, SideEffects, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel
 from fabric.client.context import Cause, current_cause
+from fabric.client.desk import seconds_left
 from fabric.client.outbox import attribute_line, template
 from fabric.client.tool import Tool, ToolError
 from fabric.clock import now_us
@@ -288,7 +289,7 @@ class Agent:
         if request.kind == "cancel":
             task = self._running.get((caller, request.causationid or ""))
             if task is not None:
-                task.cancel("cancelled by the caller")
+                task.cancel(CALLER_LEFT)
             return
         key = (caller, request.id)
         if len(self._running) >= self.calls_max:
@@ -314,18 +315,19 @@ class Agent:
         session.journal.record(request, "call", peer=self.name)
         left_s = seconds_left(request, DEADLINE_DEFAULT_S)
         current_cause.set(Cause(call.conversation, request.id, now_us() + round(left_s * 1e6)))
+        task = asyncio.current_task()
+        assert task is not None
+        timer = asyncio.get_running_loop().call_later(left_s, task.cancel, PAST_DEADLINE)
         kind, data = "error", b""
-        timer = asyncio.timeout(left_s)
         try:
-            async with timer:
-                kind, data = "response", await self._answer(request, call)
-        except TimeoutError as error:
-            words = str(DeadlineExceeded(request.subject or "", left_s)) if timer.expired() else str(error)
-            data = _failure(DeadlineExceeded.code if timer.expired() else "internal", words)
+            kind, data = "response", await self._answer(request, call)
         except asyncio.CancelledError as cancelled:
-            if "cancelled by the caller" in cancelled.args:
+            if CALLER_LEFT in cancelled.args:
                 return
-            data = _failure(CallCancelled.code, f"agent {self.name} is leaving")
+            if PAST_DEADLINE in cancelled.args:
+                data = _failure(DeadlineExceeded.code, str(DeadlineExceeded(request.subject or "", left_s)))
+            else:
+                data = _failure(CallCancelled.code, f"agent {self.name} is leaving")
         except NoSuchTool as error:
             data = _failure(error.code, str(error), data={"known": error.known})
         except ToolError as error:
@@ -335,6 +337,8 @@ class Agent:
         except Exception as error:
             log.exception("agent %s: %s raised", self.name, request.subject)
             data = _failure("internal", f"{type(error).__name__}: {error}")
+        finally:
+            timer.cancel()
         self._reply(call, kind, data)
 
     def _reply(self, call: Call, kind: str, data: bytes) -> None:

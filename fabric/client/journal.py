@@ -7,6 +7,7 @@ where
 (`Fab-Position`). Implements `ports.Journal`.
 """
 
+import asyncio
 import zlib
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from fabric_codecs.translate.losses import Loss
 
 __all__ = ["JournalWriter"]
 
+HOLD_S = 0.005  # records give way to the messages they are about, and are written many at a time
 IN_FLIGHT_MAX = 8192  # records without an acknowledgement; beyond, records are counted and not written
 
 
@@ -33,6 +35,7 @@ class JournalWriter:
         self._publisher = publisher
         self._name = name
         self._in_flight = 0
+        self._waiting: list[Event] = []
 
     def record(
         self, envelope: Envelope, hop: str, *, peer: str, losses: Sequence[Loss] = (), position: str = ""
@@ -47,31 +50,28 @@ class JournalWriter:
             lines += f"Fab-Loss: {','.join(dict.fromkeys(loss.code.value for loss in losses))}\r\n"
         if position:
             lines += f"Fab-Position: {position}\r\n"
-        conversation = envelope.correlationid or envelope.id
-        bucket = zlib.crc32(conversation.encode()) % subjects.JOURNAL_BUCKETS
+        bucket = zlib.crc32((envelope.correlationid or envelope.id).encode()) % subjects.JOURNAL_BUCKETS
         subject = subjects.journal(self._name, bucket).encode()
         payload = b"" if position else envelope.data
-        try:
-            self._publisher.offer(
-                Event(
-                    subject,
-                    None,
-                    b"NATS/1.0\r\n" + lines.encode() + block[10:],
-                    b"",
-                    0,
-                    0,
-                    payload,
-                    self._settled,
-                )
-            )
-        except LimitExceeded:
-            self.dropped += 1
-            return
+        header = b"NATS/1.0\r\n" + lines.encode() + block[10:]
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(HOLD_S, self._write)
+        self._waiting.append(Event(subject, None, header, b"", 0, 0, payload, self._settled))
         self._in_flight += 1
 
     async def flush(self, timeout_s: float = 5.0) -> bool:
         """Until every record is stored (True), or the time is up."""
+        self._write()
         return await self._publisher.settled(timeout_s)
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            try:
+                self._publisher.offer(event)
+            except LimitExceeded:
+                self._in_flight -= 1
+                self.dropped += 1
 
     def _settled(self, _count: int, outcome: Outcome) -> None:
         self._in_flight -= 1

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fabric.client.agent import Agent
-from fabric.client.call import CallDesk, Invocation, Progress, Reply, agent_of, call, deadline_within
+from fabric.client.call import Invocation, Progress, Reply, call
 from fabric.client.cards import AgentCard, Skill
 from fabric.client.channel import Channel
 from fabric.client.context import current_cause
+from fabric.client.desk import CallDesk, agent_of, deadline_within
 from fabric.client.journal import JournalWriter
 from fabric.client.registry import Registry, Watch
 from fabric.client.story import Crossing, read_story
@@ -75,7 +76,7 @@ class Session:
         for member in list(self.members):
             await member.close()
         if self.connection.is_up:
-            await self.publisher.settled(CLOSE_TIMEOUT_S)
+            await self.journal.flush(CLOSE_TIMEOUT_S)
         await self.registry.close()
         for task in list(self._tasks):
             task.cancel()

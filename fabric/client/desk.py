@@ -1,0 +1,217 @@
+"""The call desk: every call of a session on the wire, from its request to its last answer. What a caller
+sees is in `call`.
+
+A request goes out with a ticket in its reply subject; answers come back to it. Cost of a call here: one
+command in the
+writer, one dict entry, one timer.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fabric import subjects
+from fabric.client.context import current_cause
+from fabric.client.outbox import attribute_line, template
+from fabric.clock import now_us, parse_us
+from fabric.errors import DeadlineExceeded, InvalidName, LimitExceeded, NoSuchAgent, Refused
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.names import encode_level
+from fabric_codecs.nats.headers import status_of, ticket_of
+from fabric_codecs.nats.wire import Template, timestamp
+
+if TYPE_CHECKING:
+    from fabric.client.session import Fabric, Session
+
+__all__ = ["CallDesk", "Waiting", "agent_of", "deadline_within", "seconds_left"]
+
+FINAL = ("response", "error")
+TEMPLATES_MAX = 1024  # targets whose header lines are kept rendered
+
+
+class Waiting:
+    """One call in flight. `progress` is called for each progress envelope."""
+
+    __slots__ = ("answer", "conversation", "id", "progress", "target", "timer")
+
+    def __init__(
+        self, target: str, identity: str, conversation: str, progress: Callable[[Envelope], object] | None
+    ) -> None:
+        self.target = target
+        self.id = identity
+        self.conversation = conversation
+        self.progress = progress
+        self.answer: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class CallDesk:
+    """All calls of a session. One per connection."""
+
+    def __init__(self, session: "Session") -> None:
+        self.late = 0
+        self._session = session
+        self._reply = f"{session.inbox}.c.".encode()
+        self._id_prefix = f"{session.process}-".encode()
+        self._waiting: dict[int, Waiting] = {}
+        self._last = 0
+        self._templates: dict[tuple[str, str], Template] = {}
+        session.connection.subscribe(f"{session.inbox}.c.*", self._arrived)
+        session.connection.on_down.append(self._lost)
+
+    def start(
+        self,
+        caller: "Fabric",
+        target: str,
+        data: bytes,
+        deadline_s: float,
+        progress: Callable[[Envelope], object] | None,
+    ) -> tuple[int, Waiting]:
+        """Send a request made of its arguments; its answer resolves the future. `end` it in any case."""
+        subject = subjects.call(agent_of(target), caller.token).encode()
+        deadline_s, expiry = deadline_within(deadline_s)
+        count, cause = self._session.next_count(), current_cause.get()
+        identity = f"{self._session.process}-{count}"
+        conversation = cause.correlationid if cause is not None else identity
+        first = attribute_line("correlationid", conversation) + attribute_line("expirytime", expiry)
+        if cause is not None:
+            first += attribute_line("causationid", cause.causationid)
+        ticket, waiting = self._open(Waiting(target, identity, conversation, progress), deadline_s)
+        template = self._template(caller, target)
+        with self._sending(ticket, len(data)):
+            self._session.connection.writer.publish_event(
+                subject, self._reply, ticket, template, first, self._id_prefix, count, now_us(), data
+            )
+        return ticket, waiting
+
+    def start_envelope(
+        self,
+        caller: "Fabric",
+        request: Envelope,
+        deadline_s: float,
+        progress: Callable[[Envelope], object] | None,
+    ) -> tuple[int, Waiting]:
+        """As `start`, for a request that is an envelope already."""
+        target = request.subject or ""
+        subject = subjects.call(agent_of(target), caller.token).encode()
+        waiting = Waiting(target, request.id, request.correlationid or request.id, progress)
+        ticket, waiting = self._open(waiting, deadline_s)
+        with self._sending(ticket, len(request.data)):
+            header = request.nats_header()
+            self._session.connection.writer.publish(subject, self._reply, header, request.data, ticket)
+        return ticket, waiting
+
+    def end(self, ticket: int) -> bool:
+        """Forget a call; whether it was still waiting for its answer."""
+        waiting = self._waiting.pop(ticket, None)
+        if waiting is None:
+            return False
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        return not waiting.answer.done()
+
+    def cancel(self, caller: "Fabric", waiting: Waiting, reason: str) -> None:
+        """Tell the agent that nobody waits any more."""
+        envelope = caller.envelope(
+            reason.encode(),
+            kind="cancel",
+            subject=waiting.target,
+            causationid=waiting.id,
+            correlationid=waiting.conversation,
+        )
+        subject = subjects.call(agent_of(waiting.target), caller.token).encode()
+        self._session.connection.writer.publish(subject, b"", envelope.nats_header(), envelope.data)
+        self._session.connection.wake()
+
+    def _open(self, waiting: Waiting, deadline_s: float) -> tuple[int, Waiting]:
+        self._last += 1
+        ticket = self._last
+        self._waiting[ticket] = waiting
+        waiting.timer = asyncio.get_running_loop().call_later(deadline_s, self._expired, ticket, deadline_s)
+        return ticket, waiting
+
+    @contextmanager
+    def _sending(self, ticket: int, size: int) -> Iterator[None]:
+        connection = self._session.connection
+        try:
+            yield
+        except CodecError as error:
+            self.end(ticket)
+            allowed = connection.writer.payload_max
+            raise LimitExceeded("bytes of a call", allowed=allowed, actual=size, hint=error.what) from None
+        connection.wake()
+
+    def _template(self, caller: "Fabric", target: str) -> Template:
+        key = (caller.source, target)
+        found = self._templates.get(key)
+        if found is None:
+            if len(self._templates) >= TEMPLATES_MAX:
+                self._templates.clear()
+            found = self._templates[key] = template(
+                source=caller.source,
+                kind="request",
+                subject=target,
+                fabproto=caller.protocol,
+                datacontenttype="application/json",
+            )
+        return found
+
+    def _arrived(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
+        waiting = self._waiting.get(ticket_of(subject))
+        if waiting is None or waiting.answer.done():
+            self.late += 1
+            return
+        if status_of(header) == 503:
+            waiting.answer.set_exception(NoSuchAgent(agent_of(waiting.target)))
+            return
+        envelope = Envelope.from_nats(subject, header, data)
+        self._session.journal.record(envelope, "reply", peer=envelope.source_name)
+        if envelope.kind in FINAL:
+            waiting.answer.set_result(envelope)
+        elif waiting.progress is not None:
+            waiting.progress(envelope)
+
+    def _expired(self, ticket: int, deadline_s: float) -> None:
+        waiting = self._waiting.get(ticket)
+        if waiting is not None and not waiting.answer.done():
+            waiting.answer.set_exception(DeadlineExceeded(waiting.target, deadline_s))
+
+    def _lost(self) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.answer.done():
+                waiting.answer.set_exception(
+                    Refused(
+                        "unreachable",
+                        retry_after_ms=1000,
+                        unknown=True,
+                        detail="the connection was lost during the call",
+                    )
+                )
+
+
+def agent_of(target: str) -> str:
+    """The agent's token in a target (`agent.tool`, or an agent's name alone)."""
+    agent = target.partition(".")[0]
+    if not agent:
+        raise InvalidName("target", target, "write agent.tool")
+    return encode_level(agent) if "%" not in agent else agent
+
+
+def deadline_within(deadline_s: float) -> tuple[float, str]:
+    """A deadline and its `expirytime`, cut to what the message being handled has left."""
+    cause = current_cause.get()
+    until = now_us() + round(deadline_s * 1e6)
+    if cause is not None and cause.deadline_us:
+        until = min(until, cause.deadline_us)
+    return (until - now_us()) / 1e6, timestamp(until)
+
+
+def seconds_left(envelope: Envelope, default: float) -> float:
+    """How long an answer to this request is of use; the default for a request that does not say, or not legibly."""
+    expiry = envelope.get("expirytime")
+    try:
+        return (parse_us(expiry) - now_us()) / 1e6 if expiry else default
+    except ValueError:
+        return default

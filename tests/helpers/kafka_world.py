@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from confluent_kafka import Consumer, Message
-from helpers.http_door import TOKEN, Counted, OneToken
-from helpers.server import RunningServer
 
 from fabric.client import Fabric, Session
 from fabric.jetstream.views import Views
@@ -18,6 +16,8 @@ from fabric_bridges.kafka import edge
 from fabric_bridges.kafka.listener import KafkaEdge
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.translate.losses import Loss
+from helpers.http_door import TOKEN, Counted, OneToken
+from helpers.server import RunningServer
 
 T = TypeVar("T")
 
@@ -119,7 +119,9 @@ class Confluent:
 
 
 @asynccontextmanager
-async def kafka_world(server: RunningServer, topics: dict[str, str] | None = None, **settings: Any) -> AsyncIterator[KafkaWorld]:
+async def kafka_world(
+    server: RunningServer, topics: dict[str, str] | None = None, **settings: Any
+) -> AsyncIterator[KafkaWorld]:
     """An edge on a free port."""
     world = KafkaWorld(server)
     await world.session.open()

@@ -22,7 +22,7 @@ class Catalogue:
         return await self._topics.names()
 
     async def open(self, topic: str) -> Sequence[TopicLog]:
-        """The topic's partitions; the view is made when there is none yet. Raises NoSuchTopic, LimitExceeded."""
+        """The topic's partitions; makes the view when there is none. Raises NoSuchTopic, LimitExceeded."""
         logs = await self._topics.open(topic)
         self._logs[topic] = logs
         return logs

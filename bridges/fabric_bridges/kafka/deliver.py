@@ -17,7 +17,6 @@ from fabric_bridges.edge import House
 from fabric_bridges.kafka.catalogue import Catalogue
 from fabric_bridges.kafka.config import KafkaEdgeSettings
 from fabric_bridges.refusal import words
-from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.apis import ErrorCode
 from fabric_codecs.kafka.lower import lower
@@ -87,7 +86,7 @@ class Delivery:
             translation = lower(stored.envelope, stored.offset, stored.time_ms)
             if not take.add(translation.message, bytes_max):
                 return False
-            self._note(stored.envelope, translation.losses, peer)
+            self._note(stored, translation.losses, peer)
         except CodecError as error:  # it must not stand in every reader's way for ever
             self._house.metrics.malformed.labels("kafka").inc()
             headers: list[tuple[str, bytes | None]] = [("fab-unreadable", str(error).encode())]
@@ -96,15 +95,14 @@ class Delivery:
             )
         return True
 
-    def _note(self, envelope: Envelope, losses: Sequence[Loss], peer: str) -> None:
-        metrics = self._house.metrics
+    def _note(self, stored: StoredRecord, losses: Sequence[Loss], peer: str) -> None:
+        envelope, metrics = stored.envelope, self._house.metrics
         metrics.messages.labels("kafka", "out").inc()
         for loss in losses:
             metrics.losses.labels(envelope.get("fabproto") or "nats", "kafka", loss.code.value).inc()
         # A record of the journal is not written down in the journal: reading it would make it longer.
         if envelope.header("Fab-Hop") is None:
-            position = f"{envelope.stream}:{envelope.sequence}"
-            self._house.journal.record(envelope, HOP, peer=peer, losses=losses, position=position)
+            self._house.journal.record(envelope, HOP, peer=peer, losses=losses, position=stored.position)
 
     def _answer(self, take: "_Take") -> FetchedPartition:
         if take.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:

@@ -1,7 +1,7 @@
 """Responses: an answer's values -> one frame, in the version that was asked.
 
-In: a dataclass below, the correlation id and the version. Out: bytes for the socket. Above: the edge's
-session. Below: `wire`. The response header is always version 0, the correlation id alone: ApiVersions 3 is the only
+In: a dataclass below, the correlation id, the version. Out: bytes for the socket. Above: the edge's session.
+Below: `wire`. The response header is always version 0, the correlation id alone: ApiVersions 3 is the only
 flexible version served, and its answer keeps that header, for clients that know nothing of the server yet.
 `error` is one of `apis.ErrorCode`, or what the edge's table of refusals says.
 """

@@ -85,8 +85,12 @@ class HomeLock:
 
     def acquire(self) -> None:
         """Take the lock, or raise ConfigInvalid."""
-        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._descriptor = os.open(self._home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._descriptor = os.open(self._home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            problem = f"cannot be the data directory ({error.strerror}); set FABRIC_HOME to another folder"
+            raise ConfigInvalid(str(self._home), problem) from error
         deadline = time.monotonic() + _LOOKERS_S
         while True:
             try:

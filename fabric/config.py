@@ -117,7 +117,7 @@ _EDGE_KEYS = frozenset(EdgeSettings.__struct_fields__) - {"options"}
 def data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """FABRIC_HOME, else `agent-message-fabric` in the user's state folder (XDG)."""
     if home := environ.get("FABRIC_HOME"):
-        return Path(home).expanduser()
+        return Path(home).expanduser().absolute()
     state = environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "agent-message-fabric"
 

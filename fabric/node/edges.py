@@ -20,6 +20,7 @@ __all__ = ["Edges", "build_edges", "known_edges"]
 log = logging.getLogger(__name__)
 
 GROUP = "fabric.bridges"
+_STOP_SLACK_S = 2.0  # for closing what is left after the grace; a person at Ctrl-C waits no longer
 
 
 def known_edges() -> list[str]:
@@ -77,9 +78,10 @@ class Edges:
             self._running.append(edge)
 
     async def stop(self, grace_s: float) -> None:
-        """Stop them at once, each within its grace. Safe to call twice."""
+        """Stop them all together; one that takes much longer than its grace is left. Safe to call twice."""
         running, self._running = self._running, []
-        outcomes = await asyncio.gather(*(edge.stop(grace_s) for edge in running), return_exceptions=True)
+        stops = (asyncio.wait_for(edge.stop(grace_s), grace_s + _STOP_SLACK_S) for edge in running)
+        outcomes = await asyncio.gather(*stops, return_exceptions=True)
         for edge, outcome in zip(running, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 log.error("the %s edge did not stop cleanly", edge.name, exc_info=outcome)

@@ -9,7 +9,9 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -27,10 +29,9 @@ __all__ = ["EmbeddedServer"]
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.02  # how often we look whether the ports file is there; starting takes 50 ms
-_BACKOFF_FIRST_S, _BACKOFF_MAX_S = (
-    0.1,
-    5.0,
-)  # a crash is mended at once, a crash loop does not keep a core busy
+_BACKOFF_FIRST_S = 0.1  # a crash is mended at once
+_BACKOFF_MAX_S = 5.0  # a crash loop does not keep a core busy
+_PS_TIMEOUT_S = 5.0  # listing one process takes 10 ms
 _STEADY_S = 30.0  # a server that lived this long did not die of how it was started
 
 
@@ -114,9 +115,7 @@ class EmbeddedServer:
         for stale in self.folder.glob("*.ports"):
             stale.unlink(missing_ok=True)
         self._config_file.write_text(self._config())
-        with (self.folder / "nats-server.out").open(
-            "wb"
-        ) as output:  # what it says before its log is open, and a panic
+        with self._output_file.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid())),
                 *(str(program), "-c", str(self._config_file)),
@@ -155,13 +154,15 @@ class EmbeddedServer:
         return ServerFailed(f"{what}: {last_line}" if last_line else what, str(self.log_file))
 
     def _last_complaint(self) -> str:
-        for line in _last_lines(self.log_file, self.folder / "nats-server.out"):
-            if (
-                "[FTL]" in line
-                or "[ERR]" in line
-                or line.startswith(("nats-server:", "panic:", "fatal error:"))
-            ):
-                return line.partition("] ")[2].partition("] ")[2] if line.startswith("[") else line
+        """What this life's process said last that is an error: in its log, else before its log was open."""
+        assert self._process is not None
+        prefix = f"[{self._process.pid}] "  # the log goes on from life to life
+        for line in _last_lines(self.log_file):
+            if line.startswith(prefix) and ("[FTL] " in line or "[ERR] " in line):
+                return re.split(r"\[(?:FTL|ERR)\] ", line, maxsplit=1)[1]
+        for line in _last_lines(self._output_file):
+            if line.startswith(("nats-server:", "panic:", "fatal error:")):
+                return line
         return ""
 
     async def _end_process(self) -> None:
@@ -223,6 +224,10 @@ class EmbeddedServer:
     def _config_file(self) -> Path:
         return self.folder / "nats-server.conf"
 
+    @property
+    def _output_file(self) -> Path:
+        return self.folder / "nats-server.out"  # what it says before its log is open, and a panic
+
     def _environment(self) -> dict[str, str]:
         # FABRIC_* variables may hold tokens, which are none of the server's business.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FABRIC_")}
@@ -277,19 +282,20 @@ def _read_pid(file: Path) -> int | None:
 
 def _runs_with(pid: int, config_file: Path) -> bool:
     """Whether the process lives and runs with that configuration: a pid may be somebody else's by now."""
-    try:
-        if Path("/proc/self/stat").exists():
+    if Path("/proc/self/stat").exists():
+        try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            return state != "Z" and str(config_file).encode() in words
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        except OSError:
+            return False
+    else:
+        listing = ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)]
+        found = subprocess.run(listing, capture_output=True, text=True, timeout=_PS_TIMEOUT_S, check=False)
+        state, _, command = found.stdout.strip().partition(" ")
+    return not state.startswith("Z") and str(config_file) in command
 
 
-def _last_lines(*files: Path) -> Iterator[str]:
-    """The ends of the files that exist, last line first."""
-    for file in files:
-        with contextlib.suppress(OSError):
-            yield from reversed(file.read_text(errors="replace")[-16_384:].splitlines())
+def _last_lines(file: Path) -> Iterator[str]:
+    """The end of a file, last line first; nothing when there is no file."""
+    with contextlib.suppress(OSError):
+        yield from reversed(file.read_text(errors="replace")[-16_384:].splitlines())

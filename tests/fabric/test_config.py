@@ -116,6 +116,7 @@ def test_named_file_that_is_missing_is_an_error(environ: dict[str, str]) -> None
     ("environ", "folder"),
     [
         ({"FABRIC_HOME": "/data", "XDG_STATE_HOME": "/state"}, "/data"),
+        ({"FABRIC_HOME": "data"}, str(Path("data").absolute())),
         ({"XDG_STATE_HOME": "/state"}, "/state/agent-message-fabric"),
         ({}, str(Path("~/.local/state/agent-message-fabric").expanduser())),
     ],

@@ -70,6 +70,12 @@ def test_killed_node_leaves_a_file_that_sends_nobody_astray(tmp_path: Path) -> N
         assert running_fabric(tmp_path) is None
 
 
+def test_folder_that_cannot_be_one_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigInvalid, match=r"file/home: cannot be the data directory .*FABRIC_HOME"):
+        HomeLock(tmp_path / "file" / "home").acquire()
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"pid": "x", "nats_url": 1}', b"\xff"])
 def test_damaged_address_is_no_address(tmp_path: Path, damage: bytes) -> None:
     with HomeLock(tmp_path):

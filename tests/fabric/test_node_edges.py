@@ -1,5 +1,6 @@
 """The edges of a node: found by their entry point, blamed by name, started and stopped as one."""
 
+import asyncio
 import errno
 import os
 import socket
@@ -123,6 +124,22 @@ async def test_errors_of_ours_pass_and_others_are_put_in_our_words(
 ) -> None:
     with pytest.raises(expected):
         await Edges([Listener("bad", raised)]).start(HOUSE)
+
+
+async def test_edge_that_never_stops_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(edges_module, "_STOP_SLACK_S", 0.01)
+    stuck = Listener("stuck")
+    edges = Edges([stuck])
+    await edges.start(HOUSE)
+
+    async def never(grace_s: float = 2.0) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(stuck, "stop", never)
+    await edges.stop(0)
+    assert "the stuck edge did not stop cleanly" in caplog.text
 
 
 async def test_edge_that_fails_to_stop_does_not_keep_the_others(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from fabric.config import NatsSettings
 from fabric.errors import ConfigInvalid, PortInUse, ServerFailed, ServerTooOld
 from fabric.node.binary import check_version, find_server
 from fabric.node.server import EmbeddedServer
-from helpers.server import RunningServer
+from helpers.server import RunningServer, until_gone
 
 FREE = NatsSettings(port=0)
 BOUND_S = 20.0
@@ -69,6 +69,13 @@ async def test_refused_configuration_tells_the_servers_own_words_and_its_log(tmp
         await server.start()
     assert caught.value.log_file == str(tmp_path / "nats-server.log")
     assert server.pid is None
+
+
+async def test_failure_is_told_by_the_life_that_had_it(tmp_path: Path) -> None:
+    (tmp_path / "nats-server.log").write_text("[1] 2026/01/01 00:00:00 [FTL] an old story\n")
+    with pytest.raises(ServerFailed) as caught:
+        await EmbeddedServer(FREE, tmp_path, trust="nonsense: {").start()
+    assert "old story" not in str(caught.value)
 
 
 async def test_server_that_is_never_ready_is_ended_at_the_deadline(
@@ -165,23 +172,11 @@ def _start_keeper(folder: Path) -> tuple["subprocess.Popen[str]", int]:
     return keeper, int(keeper.stdout.readline())
 
 
-async def _until_gone(pid: int) -> None:
-    descriptor = os.pidfd_open(pid)
-    try:
-        gone = asyncio.Event()
-        asyncio.get_running_loop().add_reader(descriptor, gone.set)
-        async with asyncio.timeout(BOUND_S):
-            await gone.wait()
-        asyncio.get_running_loop().remove_reader(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next start stops what is left over")
 async def test_killed_node_takes_its_server_along(tmp_path: Path) -> None:
     keeper, server_pid = _start_keeper(tmp_path)
     with keeper:
-        watching = asyncio.create_task(_until_gone(server_pid))
+        watching = asyncio.create_task(until_gone(server_pid))
         await asyncio.sleep(0)
         keeper.kill()
         await watching

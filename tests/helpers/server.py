@@ -22,7 +22,7 @@ from fabric.jetstream.layout import apply_layout
 from fabric.node.credentials import EVERY_NAME, Keyring
 from fabric.node.server import EmbeddedServer
 
-__all__ = ["RunningServer"]
+__all__ = ["RunningServer", "until_gone"]
 
 Result = TypeVar("Result")
 
@@ -101,6 +101,22 @@ class RunningServer:
         if not file.exists():
             file.write_text(mint())
         return str(file)
+
+
+async def until_gone(pid: int) -> None:
+    """Until that process has ended, for START_TIMEOUT_S at most (Linux)."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await gone.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 async def _request(client: Any, subject: str, body: bytes) -> bytes:

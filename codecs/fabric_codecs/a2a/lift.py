@@ -23,7 +23,7 @@ import msgspec
 from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.model import Json, Message, Part, SendMessage, is_given
 from fabric_codecs.a2a.wire import VERSION, refuse
-from fabric_codecs.core.jsonscan import check
+from fabric_codecs.core.jsonscan import check, scan
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
@@ -129,7 +129,7 @@ def _object_in(part: Part) -> bytes | None:
         return None
     try:
         data = base64.b64decode(part.raw, validate=True)
-        return data.strip() if check(data, protocol="a2a") == "object" else None
+        return scan(data, protocol="a2a").raw if check(data, protocol="a2a") == "object" else None
     except (binascii.Error, CodecError) as error:
         raise refuse(
             f"a raw part of type application/json cannot be read: {error}", Fault.INVALID_PARAMS

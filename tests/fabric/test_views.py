@@ -66,8 +66,8 @@ async def opened(server: RunningServer) -> World:
 async def world(server: RunningServer) -> AsyncIterator[World]:
     world = await opened(server)
     yield world
-    for topic in await world.views().names():
-        await world.remove(views._stream_name(topic, 0))
+    for stream in {view.stream for made in world.made for view in made._views.values()}:
+        await world.remove(stream)
     await world.close()
 
 
@@ -132,16 +132,23 @@ async def test_a_pattern_shows_the_channels_that_match_it_over_all_shards(
 async def test_the_journal_is_shown_whole_from_every_bucket(world: World) -> None:
     for bucket in (0, 3, 1023):
         await world.journal(bucket, str(bucket).encode())
-    (view,) = await world.views(story="journal").open("story")
-    assert await read_until(view, 3) == [b"0", b"3", b"1023"]
+    (view,) = await world.views(whole="journal").open("whole")
+    ours: list[bytes] = []
+    offset = 0
+    while len(ours) < 3:  # the session's server keeps other tests' records too
+        assert await view.wait(offset, WAIT_S)
+        records = await view.read(offset, max_bytes=1 << 20)
+        ours += [record.envelope.data for record in records if record.envelope.id == "j"]
+        offset = records[-1].offset + 1
+    assert ours == [b"0", b"3", b"1023"]
 
 
 async def test_configured_topics_are_made_at_start_and_others_when_they_are_opened(world: World) -> None:
-    made = world.views(story="journal", climate="v5.>")
+    made = world.views(tale="journal", climate="v5.>")
+    before = set(await made.names())
     await made.start()
-    assert await made.names() == ["climate", "story"]
     await made.open("v5.north_1")
-    assert await made.names() == ["climate", "story", "v5.north_1"]
+    assert set(await made.names()) - before == {"climate", "tale", "v5.north_1"}
     assert (await made.open("v5.north_1")) == (await made.open("v5.north_1"))
 
 
@@ -300,11 +307,11 @@ async def test_a_topic_is_never_pointed_at_something_else(world: World) -> None:
 
 
 async def test_there_are_no_more_views_than_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "VIEWS_MAX", 2)
     made = world.views()
+    monkeypatch.setattr(views, "VIEWS_MAX", len(await made.names()) + 2)
     await made.open("v16")
     await made.open("v17")
-    with pytest.raises(LimitExceeded, match="allowed are 2"):
+    with pytest.raises(LimitExceeded, match="kafka topics"):
         await made.open("v18")
     await made.open("v16")
 

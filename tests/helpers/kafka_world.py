@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from confluent_kafka import Consumer, Message
 
 from fabric.client import Fabric, Session
+from fabric.jetstream.server import ApiError, api
 from fabric.jetstream.views import Views
 from fabric_bridges.edge import House
 from fabric_bridges.kafka import edge
@@ -136,4 +137,7 @@ async def kafka_world(
             await world.edge.stop()
     finally:
         views.close()
+        for view in views._views.values():  # the session's server has room for 128
+            with suppress(ApiError):
+                await api(world.session.connection, f"STREAM.DELETE.{view.stream}")
         await world.session.close()

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import uvloop
 from a2a.client import ClientConfig, ClientFactory
-from a2a.helpers import get_stream_response_text
+from a2a.helpers import get_data_parts
 from a2a.types import Message, Part, Role, SendMessageRequest
 
 import fabric
@@ -47,7 +47,9 @@ def greenhouse(me: Agent) -> None:
         call.progress(1, 4, "asking the agronomist")
         advice = await ask_agronomist(f"how cool may {zone} be?", call)
         call.progress(2, 4, "opening the vent")
-        vent = await command(me, VENT, {"open": True, "target": 21.5}, call, reply=f"{VENT}.reply")
+        vent = await command(
+            me, VENT, {"open": True, "target": advice["celsius"]}, call, reply=f"{VENT}.reply"
+        )
         call.progress(3, 4, "closing the valve")
         valve = await command(
             me, VALVE, {"closed": True, "call": call.id}, call, reply=f"{VALVE}.reply.{call.id}"
@@ -66,8 +68,8 @@ async def command(me: Agent, device: str, order: dict[str, Any], call: fabric.Ca
     raise fabric.ToolError("device_silent", f"{device} gave no answer", retriable=True)
 
 
-async def ask_agronomist(question: str, call: fabric.Call) -> str:
-    """A question to the other agent over A2A, as any A2A client would put it."""
+async def ask_agronomist(question: str, call: fabric.Call) -> dict[str, Any]:
+    """A question to the other agent over A2A, as any A2A client would put it; the answer is its artifact."""
     message = Message(message_id=f"{call.id}-q", context_id=call.conversation, role=Role.ROLE_USER)
     message.parts.append(Part(text=question))
     message.metadata.update(call.trace())
@@ -75,11 +77,11 @@ async def ask_agronomist(question: str, call: fabric.Call) -> str:
     async with httpx.AsyncClient(headers=headers, timeout=30) as http:
         factory = ClientFactory(ClientConfig(httpx_client=http, streaming=True))
         client = await factory.create_from_url(f"{os.environ['DEMO_A2A_URL']}/a2a/agronomist")
-        said = [
-            get_stream_response_text(event)
-            async for event in client.send_message(SendMessageRequest(message=message))
-        ]
-    return " / ".join(text for text in said if text)
+        events = client.send_message(SendMessageRequest(message=message))
+        parts = [part async for event in events for part in event.artifact_update.artifact.parts]
+    if not (advice := get_data_parts(parts)):
+        raise fabric.ToolError("no_advice", "the agronomist's task ended without an artifact")
+    return dict(advice[0])
 
 
 ROLES = {"greenhouse": (greenhouse, ["climate"]), "agronomist": (agronomist, ["plants"])}

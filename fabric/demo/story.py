@@ -1,6 +1,7 @@
 """The director: starts a fabric with all four edges, two agents, two devices, and plays the story once."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -61,6 +62,7 @@ async def open_stage(home: Path, say: Say) -> AsyncIterator[Stage]:
         "edges": {edge: {"port": 0} for edge in known_edges()},
     }
     os.environ["FABRIC_HOME"] = str(home)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it warns of what the demo does on purpose
     config = load_config(flags=flags, edge_names=known_edges())
     async with AsyncExitStack() as parts:
         started = monotonic()

@@ -50,4 +50,4 @@ def _where(crossing: Crossing) -> str:
             return f"from {crossing.peer} over {protocol.upper()}"
         case "out":
             return f"to {crossing.peer} over {protocol.upper()}"
-    return f"reached {crossing.peer}"
+    return f"{'reached' if crossing.hop == 'call' else 'back from'} {crossing.peer}"

@@ -7,7 +7,7 @@ holds at most 64 KiB unsent. The client leaving closes the generator, in the tas
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from starlette.responses import Response
@@ -41,16 +41,22 @@ class EventStream(Response):
         *,
         keep_alive_s: float,
         headers: Mapping[str, str] | None = None,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_close` is called once the stream is over, however it ended, even if it never began."""
         self.status_code = 200
         self.background = None
         self._events = events
         self._keep_alive_s = keep_alive_s
+        self._on_close = on_close
         self.init_headers({**_HEADERS, **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await while_connected(receive, self._stream(send))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await while_connected(receive, self._stream(send))
+        finally:
+            self._on_close()
 
     async def _stream(self, send: Send) -> None:
         beating = asyncio.create_task(self._beat(send))

@@ -234,7 +234,7 @@ async def test_progress_over_the_bound_is_folded_and_said_to_be(server: RunningS
         "statusUpdate",
     ]
     (loss,) = items[-1]["statusUpdate"]["metadata"]["io.agentfabric/loss"]
-    assert (loss["code"], loss["outcome"]) == ("STREAM_COALESCED", "3 reports were folded into the status")
+    assert (loss["code"], loss["outcome"]) == ("STREAM_COALESCED", "reports folded into the status: 3")
 
 
 async def test_sender_that_leaves_while_waiting_leaves_its_task_running(world: A2aWorld) -> None:

@@ -23,9 +23,10 @@ from fabric_bridges.http.connection import while_connected
 from fabric_bridges.http.sse import EventStream, sse_event
 from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.lift import choose_tool, lift_send, marks_of
-from fabric_codecs.a2a.model import SendMessage, StreamItem, Task
+from fabric_codecs.a2a.model import SendMessage, StreamItem, Task, TaskState
 from fabric_codecs.a2a.wire import read_send, read_task_query, refuse, write_item, write_task
 from fabric_codecs.core.jsonrpc import Rpc, corr_of_id, write_result
+from fabric_codecs.errors import CodecError
 
 __all__ = ["Exchange", "Methods"]
 
@@ -109,9 +110,7 @@ class Methods:
         """CancelTask: the agent is told to stop, and the task is CANCELED."""
         run = self._find(exchange, read_task_query(exchange.rpc.params).id)
         if run.task.is_done:
-            raise refuse(
-                f"task {run.task.id} has ended already: {run.task.status.state}", Fault.TASK_NOT_CANCELABLE
-            )
+            raise _ended_already(run)
         caller = self._fabric.on_behalf_of(exchange.principal, protocol="a2a")
         asked = caller.envelope(
             b"",
@@ -124,6 +123,8 @@ class Methods:
         )
         self._desk.crossed(asked, "in", exchange.principal)
         await run.cancel(f"{exchange.principal} cancelled the task over A2A")
+        if run.task.status.state is not TaskState.CANCELED:  # its answer was quicker
+            raise _ended_already(run)
         return _task_response(exchange, run.task.snapshot())
 
     async def subscribe(self, exchange: Exchange) -> Response:
@@ -253,6 +254,11 @@ def _tool_of(send: SendMessage, card: AgentCard) -> str:
 
 def _task_response(exchange: Exchange, task: Task) -> Response:
     return json_response(write_result(exchange.id, write_task(task)))
+
+
+def _ended_already(run: TaskRun) -> CodecError:
+    what = f"task {run.task.id} has ended already: {run.task.status.state}"
+    return refuse(what, Fault.TASK_NOT_CANCELABLE)
 
 
 async def _completed(run: TaskRun) -> bool:

@@ -120,4 +120,4 @@ def begin(
 
 
 def _coalesced(count: int) -> Loss:
-    return Loss(LossCode.STREAM_COALESCED, "progress", f"{count} reports were folded into the status")
+    return Loss(LossCode.STREAM_COALESCED, "progress", f"reports folded into the status: {count}")

@@ -153,10 +153,6 @@ cdef class Envelope:
         cdef Writer w
         cdef bytes raw
         cdef str name
-        if self._attributes is None and memmem(
-            PyBytes_AS_STRING(self._block), PyBytes_GET_SIZE(self._block), b"\r\nNats-", 7
-        ) == NULL:
-            return self._block  # as it came: the server added nothing to it
         writer_init(&w)
         try:
             put(&w, b"NATS/1.0\r\nce-specversion: 1.0\r\n", 31)
@@ -176,6 +172,14 @@ cdef class Envelope:
             return writer_bytes(&w)
         finally:
             writer_free(&w)
+
+    def block(self):
+        """The header block as it came, or `nats_header` when the server has added lines of its own to it."""
+        if self._attributes is None and memmem(
+            PyBytes_AS_STRING(self._block), PyBytes_GET_SIZE(self._block), b"\r\nNats-", 7
+        ) == NULL:
+            return self._block
+        return self.nats_header()
 
     def _native_text(self):
         if self._attributes is not None:

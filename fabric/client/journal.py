@@ -44,7 +44,7 @@ class JournalWriter:
         if self._in_flight >= IN_FLIGHT_MAX:
             self.dropped += 1
             return
-        block = envelope.nats_header()
+        block = envelope.block()
         lines = f"Fab-Hop: {hop}\r\nFab-Peer: {_printable(peer)}\r\nFab-Time: {timestamp(now_us())}\r\n"
         if losses:
             lines += f"Fab-Loss: {','.join(dict.fromkeys(loss.code.value for loss in losses))}\r\n"

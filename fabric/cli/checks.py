@@ -1,16 +1,16 @@
 """What `fabric doctor` looks at. Each check answers with findings; none of them changes anything.
 
-In: this machine, the configuration, and the fabric that runs here if one does. Out: `Finding`s, in the
-order to read.
+In: this machine, the configuration, and the fabric that runs here, if one does. Out: `Finding`s.
 """
 
 import asyncio
-import importlib.util
 import json
 import logging
 import platform
 import secrets
-from collections.abc import AsyncIterator, Iterator
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +21,14 @@ import msgspec
 import fabric
 from fabric.address import Address, running_fabric
 from fabric.cli.client import name_of
-from fabric.config import load_config
+from fabric.config import Config, load_config
 from fabric.errors import FabricError, PortInUse, Unreachable
 from fabric.jetstream.connection import Connection
 from fabric.node.binary import check_version, find_server, server_version
 from fabric.node.edges import build_edges, known_edges
 from fabric.node.holders import check_free
 from fabric.subjects import inbox_prefix
+from fabric_bridges.edge import Edge
 from fabric_codecs.names import encode_level
 
 __all__ = ["Finding", "environment", "running", "settings"]
@@ -49,15 +50,9 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 async def environment() -> AsyncIterator[Finding]:
-    """Python, the import name, the compiled codecs, nats-server."""
+    """Python, the import name, nats-server."""
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()}")
     yield _import_name()
-    compiled = importlib.util.find_spec("fabric_codecs.envelope") is not None
-    yield (
-        Finding("codecs", "ok", "compiled")
-        if compiled
-        else Finding("codecs", "fail", "not built: `make setup`")
-    )
     try:
         program = find_server()
         version = await server_version(program)
@@ -90,18 +85,20 @@ def settings(file: Path | None) -> Iterator[Finding]:
     except FabricError as error:
         yield Finding("configuration", "fail", str(error))
         return
-    yield Finding(
-        "configuration", "ok", f"data in {config.home}; edges: {', '.join(e.name for e in edges) or 'none'}"
-    )
+    names = ", ".join(edge.name for edge in edges) or "none"
+    yield Finding("configuration", "ok", f"data in {config.home}; edges: {names}")
     if running_fabric(config.home) is None:
-        listeners = {"health": (config.node.host, config.node.port)}
-        if not config.nats.url:
-            listeners["nats"] = (config.nats.host, config.nats.port)
-        for edge in edges:
-            where = urlsplit(edge.address)
-            listeners[edge.name] = (where.hostname or "127.0.0.1", where.port or 0)
-        for name, (host, port) in listeners.items():
+        for name, host, port in _listeners(config, edges):
             yield _port(name, host, port)
+
+
+def _listeners(config: Config, edges: Sequence[Edge]) -> Iterator[tuple[str, str, int]]:
+    yield "health", config.node.host, config.node.port
+    if not config.nats.url:
+        yield "nats", config.nats.host, config.nats.port
+    for edge in edges:
+        where = urlsplit(edge.address if "://" in edge.address else f"//{edge.address}")
+        yield edge.name, where.hostname or "127.0.0.1", where.port or 0
 
 
 def _port(name: str, host: str, port: int) -> Finding:
@@ -138,8 +135,24 @@ async def running(address: Address) -> AsyncIterator[Finding]:
         await connection.close()
     yield Finding("history", "note", _HISTORY)
     yield _receipt(address.sync_interval_s)
+    if address.health_url:
+        yield await asyncio.to_thread(_health, f"{address.health_url}/healthz")
     for edge, where in address.edges.items():
         yield Finding(edge, "ok", where)
+
+
+def _health(url: str) -> Finding:
+    """What the node says of itself; its 503 names what is wrong."""
+    try:
+        with urllib.request.urlopen(url, timeout=_ANSWER_TIMEOUT_S):
+            return Finding("health", "ok", url)
+    except urllib.error.HTTPError as error:
+        with error:
+            problems = json.load(error).get("problems", {})
+        says = "; ".join(f"{part}: {problem}" for part, problem in problems.items())
+        return Finding("health", "fail", f"{url}: {says or error}")
+    except (OSError, ValueError) as error:
+        return Finding("health", "fail", f"{url} does not answer: {error}")
 
 
 async def _server_info(url: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""How the scenarios reach the fabric: through the public client API, as an agent does. Above: scenarios."""
+"""How the scenarios reach the fabric: through its front door, as an agent does. Above: scenarios."""
 
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 
-from fabric.client import Fabric, Session
+import fabric
+from fabric.client import Fabric
 from fabric_bench.plans import Place
 
 __all__ = ["connect"]
 
 
-def connect(place: Place, name: str) -> Fabric:
+def connect(place: Place, name: str) -> AbstractAsyncContextManager[Fabric]:
     """A fabric under `name`, connected inside its `async with`."""
-    creds = Path(place.creds) if place.creds else None
-    return Fabric(Session([place.url], name=name, credentials=creds), name, owns_session=True)
+    return fabric.connect(name, url=place.url, credentials=place.creds or None)

@@ -13,7 +13,6 @@ from typing import Any
 import click
 import uvloop
 
-from fabric.errors import FabricError
 from fabric_bench.place import serve
 from fabric_bench.report import Result, commit, machine, table, versions
 from fabric_bench.worker import RunFailed
@@ -32,20 +31,15 @@ ROUNDS, ROUNDS_QUICK = 5, 3
 @click.option("--creds", default="", help="Credentials for --url that may do everything.")
 def command(name: str, file: Path | None, quick: bool, url: str, creds: str) -> None:
     """The command line's side."""
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            document, results = runner.run(bench(name, quick=quick, url=url, creds=creds))
-    except (FabricError, RunFailed) as error:
-        raise click.ClickException(str(error)) from error
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        document, results = runner.run(bench(name, quick=quick, url=url, creds=creds))
     click.echo(table(results))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(document, indent=1) + "\n")
         click.echo(f"every run: {file}")
     if not all(result.is_sound for result in results):
-        raise click.ClickException(
-            "messages were lost, came twice or out of order: these figures do not count"
-        )
+        raise RunFailed("messages were lost, came twice or out of order: these figures do not count")
 
 
 async def bench(

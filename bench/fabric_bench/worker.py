@@ -7,6 +7,7 @@ and runs on uvloop; it calls `ready()` once others may start. Above: scenarios.
 
 import asyncio
 import importlib
+import os
 import sys
 import typing
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from types import TracebackType
 import msgspec
 import uvloop
 
+from fabric.errors import FabricError
 from fabric_bench.plans import Measured
 
 __all__ = ["Ready", "RunFailed", "Worker"]
@@ -28,12 +30,11 @@ Ready = Callable[[], None]
 Part = Callable[[typing.Any, Ready], Awaitable[Measured]]
 
 
-class RunFailed(Exception):
-    """A part of a run ended without a result."""
+class RunFailed(FabricError):
+    """A run whose figures do not count."""
 
-    def __init__(self, part: str, what: str) -> None:
-        self.part = part
-        super().__init__(f"{part}: {what}; what it said is above, on stderr")
+    code = "run_failed"
+    retriable = True
 
 
 class Worker:
@@ -47,7 +48,8 @@ class Worker:
     async def __aenter__(self) -> "Worker":
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", "fabric_bench.worker", self.part)
-        self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+        place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # it imports what we imported
+        self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=place)
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(self._plan) + b"\n")
         await self._process.stdin.drain()
@@ -71,7 +73,7 @@ class Worker:
         """Until the part says so. Raises RunFailed."""
         line = await self._line(READY_TIMEOUT_S)
         if line != READY:
-            raise RunFailed(self.part, f"said {line[:80]!r} and not that it is ready")
+            raise RunFailed(f"{self.part} said {line[:80]!r} and not that it is ready")
 
     async def measured(self) -> Measured:
         """Its result. Raises RunFailed when there is none."""
@@ -87,9 +89,9 @@ class Worker:
             async with asyncio.timeout(timeout_s):
                 line = await self._process.stdout.readline()
         except TimeoutError:
-            raise RunFailed(self.part, f"no answer within {timeout_s:g} s") from None
+            raise RunFailed(f"{self.part} gave no answer within {timeout_s:g} s") from None
         if not line:
-            raise RunFailed(self.part, "ended without an answer")
+            raise RunFailed(f"{self.part} ended without an answer; what it said is above, on stderr")
         return line
 
 

@@ -29,6 +29,8 @@ PARTS = {
     "nats_py": ("fabric_bench.peers.nats_py:call", "fabric_bench.peers.nats_py:answer"),
 }
 RATE_PER_S = 400
+PACED, PACED_QUICK = 2000, 1000  # calls one at a time in one run
+CONCURRENT, CONCURRENT_QUICK = 50_000, 20_000
 IN_FLIGHT = 500
 ROWS = (
     Row(
@@ -55,9 +57,9 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
         place=server.user,
         agent=AGENT,
         rate_per_s=RATE_PER_S,
-        paced=RATE_PER_S * (2 if quick else 5),
+        paced=PACED_QUICK if quick else PACED,
         in_flight=IN_FLIGHT,
-        concurrent=20_000 if quick else 50_000,
+        concurrent=CONCURRENT_QUICK if quick else CONCURRENT,
         request=request,
         response=response,
     )

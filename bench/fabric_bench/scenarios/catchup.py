@@ -23,6 +23,7 @@ from fabric_codecs.envelope import Envelope
 __all__ = ["Histories", "ours", "run"]
 
 SHARD = 0
+MESSAGES, MESSAGES_QUICK = 400_000, 100_000  # in the shard
 LATE_MEMBERS = {1: 1, 100: 4, 10_000: 10}  # channels -> members in one run, one after another
 PER_SUBJECT_MAX = (
     10_000  # what the layout keeps of one source on one channel: a longer history has more sources
@@ -35,7 +36,7 @@ PARTS = {
 
 async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
     """All runs of the scenario."""
-    total = 100_000 if quick else 400_000
+    total = MESSAGES_QUICK if quick else MESSAGES
     results = []
     for channels in LATE_MEMBERS:
         row = Row(

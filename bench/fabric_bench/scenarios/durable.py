@@ -20,6 +20,7 @@ from fabric_bench.worker import Ready, Worker
 __all__ = ["ours", "run"]
 
 CHANNEL = "bench.durable"
+MESSAGES, MESSAGES_QUICK = 200_000, 100_000  # in one run; more than the layout keeps of one subject
 WINDOW = 4096  # messages without an acknowledgement, the same for all three
 PARTS = {
     "ours": "fabric_bench.scenarios.durable:ours",
@@ -46,7 +47,7 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
     plan = DurablePlan(
         place=server.user,
         channel=CHANNEL,
-        count=100_000 if quick else 200_000,
+        count=MESSAGES_QUICK if quick else MESSAGES,
         window=WINDOW,
         specimen=specimen,
     )

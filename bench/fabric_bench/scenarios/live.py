@@ -22,6 +22,7 @@ from fabric_codecs.envelope import Envelope
 __all__ = ["publish", "receive", "run"]
 
 CHANNEL = "bench.live"
+MESSAGES, MESSAGES_QUICK = 300_000, 150_000
 PARTS = {
     "ours": ("fabric_bench.scenarios.live:publish", "fabric_bench.scenarios.live:receive"),
     "raw": ("fabric_bench.floors.raw:live_publish", "fabric_bench.floors.raw:live_receive"),
@@ -47,7 +48,7 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
             await out.send(payloads(1)[0])
 
     (specimen,) = await server.catch([f"fab.lv.*.{CHANNEL}"], send_one)
-    count = 80_000 if quick else 200_000
+    count = MESSAGES_QUICK if quick else MESSAGES
 
     async def measured(publisher: str, receiver: str) -> Measured:
         with tempfile.TemporaryDirectory(prefix="fabric-bench-") as folder:

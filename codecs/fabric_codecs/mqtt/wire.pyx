@@ -198,14 +198,12 @@ cdef object disconnect(Reader* r, int version):
 cdef object body(Reader* r, int kind, int flags, Decoder decoder):
     """The packet whose fixed header was read; `r` ends where it ends."""
     cdef int version = decoder.version
-    if kind == PUBLISH and version:
+    if kind == PUBLISH:
         return publish(r, flags, version)
     if flags != (2 if kind in (PUBREL, SUBSCRIBE, UNSUBSCRIBE) else 0):
         raise wrong(f"the fixed header's flags are {flags:04b}", r.at, "2.1.3-1")
     if kind == 0:
         raise wrong("packet type 0 is reserved", r.at, "2.1.2")
-    if version == 0 and kind != CONNECT:
-        raise wrong("the first packet is not CONNECT", r.at, "3.1.0-1", PROTOCOL)
     if kind == CONNECT:
         if version:
             raise wrong("a second CONNECT", r.at, "3.1.0-2", PROTOCOL)
@@ -293,6 +291,8 @@ cdef class Decoder:
         """Narrow `r` to the body of the packet that it stands on and return where that ends, or -1 when bytes are missing."""
         cdef Py_ssize_t start = r.at, remaining = 0, limit = self.max_packet_bytes
         cdef int shift = 0
+        if self.version == 0 and r.base[start] >> 4 != CONNECT:  # said before the length of nonsense is waited for
+            raise wrong("the first packet is not CONNECT", start, "3.1.0-1", PROTOCOL)
         r.at += 1
         while True:
             if r.at == size:

@@ -11,6 +11,7 @@ counts what it missed.
 
 __all__ = ["MissedCounter"]
 
+DIGITS_MAX = 15  # a hundred thousand messages a second for three centuries
 SENDERS_MAX = 4096  # the sender heard from least recently is forgotten; its next message counts nothing
 
 
@@ -26,15 +27,15 @@ class MissedCounter:
     def observe(self, subject: bytes, mark: bytes) -> None:
         """One live message with its `fablive` value; a value that is none is ignored."""
         process, _, text = mark.rpartition(b":")
-        if not text.isdigit():
+        if not text.isdigit() or len(text) > DIGITS_MAX:
             return
         number, key = int(text), (subject, process)
-        last = self._last.get(key)
+        last = self._last.pop(key, None)
         if last is None:
             if len(self._last) >= SENDERS_MAX:
                 del self._last[next(iter(self._last))]
-        elif number <= last:
-            return
-        else:
+        elif number > last:
             self.missed += number - last - 1
-        self._last[key] = number
+        else:
+            number = last
+        self._last[key] = number  # at the end: the front was heard from least recently

@@ -18,8 +18,9 @@ says with every message which sequence came before it on the same subject (`prev
 | behind  | any other message                                 | behind  | LATER |
 | behind  | a message read from the log (`stored`)            | behind  | DELIVER; DUPLICATE if it came live |
 | behind  | `caught_up`, nothing later was left to the log    | following | |
+| behind  | `caught_up`, what was left has gone from the log (evicted, purged) | following | |
 | following | `probed`: as many in the log as delivered       | following | verified moves up |
-| following | `probed`: another number                        | behind  | (read back from `verified`) |
+| following | `probed`: another number, or too many to count  | behind  | (read back from `verified`) |
 | any     | `reset`: the feed was interrupted                 | behind  | |
 
 The last of a subject is max(seen, verified). A message that expired or was evicted only makes `previous`
@@ -35,6 +36,9 @@ QUIET_S = 1.0  # a busy subject reveals its own losses; the probe is for what fe
 PROBE_EVERY_S = 5.0
 READ_BACK_AFTER_S = 30.0  # a track that is never quiet is read back, so that no silent source waits longer
 SUBJECTS_MAX = 10_000  # above, the track is read back to forget them
+COUNT_MAX = (
+    10_000  # what a log keeps of a subject; beyond, an evicted message could hide a lost one in the count
+)
 AHEAD_MAX = 10_000  # live deliveries beyond the reading position while behind
 
 
@@ -120,11 +124,12 @@ class Track:
         self._delivered += 1
         return DELIVER
 
-    def caught_up(self, position: int, now: float) -> bool:
+    def caught_up(self, position: int, now: float, *, gone: bool = False) -> bool:
         """The log had nothing more for this filter after `position`. False when something beyond was left to
-        the log since: read on."""
-        if self._later > position:
+        the log since: read on. `gone`: it was looked for long enough, so it is not there any more."""
+        if self._later > position and not gone:
             return False
+        self._later = 0
         position = max(position, self.verified)
         ahead = [sequence for sequence in self._ahead if sequence > position]
         kept = {subject: last for subject, last in self._seen.items() if last > position}
@@ -152,7 +157,7 @@ class Track:
         False puts the track behind: something is missing, or was evicted, and reading tells which."""
         if self.behind or delivered_before != self._delivered:
             return True  # messages came while it was asked: the number proves nothing; ask again
-        if in_log == self._delivered:
+        if in_log == self._delivered < COUNT_MAX:
             self._settle(max(self._seen.values(), default=self.verified), now)
             return True
         self.behind = True

@@ -11,9 +11,8 @@ An offer lives like this; `now` is monotonic seconds, given by the caller.
 | in flight | `deadline_s` since `open`   | settled  | Refusal, outcome unknown: it may have been stored |
 | settled | a late acknowledgement       | settled  | nothing; `settle` answers None |
 
-Invariant: entries stand in the order of their last writing, so only the front can be due. Cost: one dict
-insert and one
-pop per message.
+Invariant: entries stand in the order of their last writing, so only the front can be due for another one.
+Cost: one dict insert and one pop per message, and a look at each entry a few times a second.
 """
 
 from collections.abc import Iterator
@@ -64,8 +63,11 @@ class Window(Generic[T]):
         if ticket in self._entries:
             self._deferred[ticket] = until
 
-    def due(self, now: float) -> Due[T]:
-        """What has to happen by now."""
+    def due(self, now: float, *, writable: bool = True) -> Due[T]:
+        """What has to happen by now; while there is no connection (`writable` False) offers only expire."""
+        result = self._expire(now)
+        if not writable:
+            return result
         ready = [ticket for ticket, when in self._deferred.items() if when <= now]
         for ticket in ready:
             del self._deferred[ticket]
@@ -74,7 +76,6 @@ class Window(Generic[T]):
                 break
             if ticket not in self._deferred:
                 ready.append(ticket)
-        result: Due[T] = Due([], [])
         for ticket in dict.fromkeys(ready):
             self._rewrite(ticket, now, result)
         return result
@@ -82,7 +83,7 @@ class Window(Generic[T]):
     def resend_all(self, now: float) -> Due[T]:
         """After a reconnect: nothing written before can be relied upon."""
         self._deferred.clear()
-        result: Due[T] = Due([], [])
+        result = self._expire(now)
         for ticket in list(self._entries):
             self._rewrite(ticket, now, result)
         return result
@@ -98,13 +99,14 @@ class Window(Generic[T]):
         ticket."""
         return iter([(ticket, entry[0]) for ticket, entry in self._entries.items()])
 
+    def _expire(self, now: float) -> Due[T]:
+        late = [ticket for ticket, entry in self._entries.items() if now - entry[1] >= self.deadline_s]
+        return Due([], [self._entries.pop(ticket)[0] for ticket in late])
+
     def _rewrite(self, ticket: int, now: float, result: Due[T]) -> None:
         entry = self._entries.pop(ticket, None)
-        if entry is None:
+        if entry is None:  # settled since it was deferred
             return
         offer, opened, _ = entry
-        if now - opened >= self.deadline_s:
-            result.expired.append(offer)
-            return
         self._entries[ticket] = (offer, opened, now)
         result.resend.append((ticket, offer))

@@ -1,0 +1,58 @@
+"""Counting what never came: every row of the table, and marks that are none."""
+
+import pytest
+
+from fabric.rules import missed
+from fabric.rules.missed import MissedCounter
+
+S, T = b"fab.lv.a.x", b"fab.lv.b.x"
+
+
+def missed_after(*marks: bytes) -> int:
+    counter = MissedCounter()
+    for mark in marks:
+        counter.observe(S, mark)
+    return counter.missed
+
+
+@pytest.mark.parametrize(
+    ("marks", "count"),
+    [
+        ((), 0),
+        ((b"p:7",), 0),
+        ((b"p:1", b"p:2", b"p:3"), 0),
+        ((b"p:1", b"p:5"), 3),
+        ((b"p:1", b"p:5", b"p:6", b"p:8"), 4),
+        ((b"p:5", b"p:3", b"p:5", b"p:6"), 0),
+        ((b"p:5", b"q:1", b"p:6", b"q:2"), 0),
+        ((b"p:1", b"q:9", b"q:11"), 1),
+        ((b"a:b:1", b"a:b:3"), 1),
+    ],
+)
+def test_numbers_between_two_were_missed(marks: tuple[bytes, ...], count: int) -> None:
+    assert missed_after(*marks) == count
+
+
+@pytest.mark.parametrize(
+    "mark", [b"", b"p", b"p:", b"p:x", b"p:-9", b"p: 9", b"p:9 ", b"\xff:\xff", b"p:\xb2"]
+)
+def test_a_mark_that_is_none_counts_nothing(mark: bytes) -> None:
+    assert missed_after(b"p:1", mark, b"p:2") == 0
+
+
+def test_a_number_beyond_reason_counts_nothing() -> None:
+    # One hostile message must not make a counter useless, nor int() slow.
+    assert missed_after(b"p:1", b"p:" + b"9" * 5000, b"p:2") == 0
+
+
+def test_channels_are_counted_apart() -> None:
+    counter = MissedCounter()
+    for subject, mark in ((S, b"p:1"), (T, b"p:9"), (S, b"p:2"), (T, b"p:10")):
+        counter.observe(subject, mark)
+    assert counter.missed == 0
+
+
+def test_the_sender_heard_from_least_recently_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missed, "SENDERS_MAX", 2)
+    assert missed_after(b"p:1", b"q:1", b"p:2", b"r:1", b"p:4") == 1  # q went, p is still known
+    assert missed_after(b"p:1", b"q:1", b"r:1", b"p:9") == 0

@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         self._room.set()
         self._window = asyncio.Event()
+        self._advancing = False
         self._finishing = False
         self._closing: asyncio.TimerHandle | None = None
 
@@ -158,6 +159,16 @@ class Connection(asyncio.Protocol):
 
     def advance(self) -> None:
         """Work on what is pending, as far as nothing waits."""
+        if self._advancing:
+            return  # an outcome that came at once: whoever works on the packets goes on by itself
+        self._advancing = True
+        try:
+            self._advance()
+        finally:
+            self._advancing = False
+        self._flow()
+
+    def _advance(self) -> None:
         session = self.session
         while self._pending and self._work is None and not (session.version == 4 and session.is_full):
             self._act(session.receive(self._pending.popleft()))
@@ -167,7 +178,6 @@ class Connection(asyncio.Protocol):
             self._act(session.broken(error, self._decoder.version))
         if len(session.unacknowledged) < session.send_window:
             self._window.set()
-        self._flow()
 
     def _flow(self) -> None:
         if self._transport.is_closing():

@@ -14,6 +14,7 @@ from fabric.errors import (
     NoSuchAgent,
     NoSuchTool,
     NoSuchTopic,
+    Refused,
     Unreachable,
 )
 
@@ -21,6 +22,7 @@ __all__ = ["emit", "exit_code", "json_option", "note", "report"]
 
 _MEND_IT = (ConfigInvalid, InvalidName, LimitExceeded)
 _NOBODY_THERE = (Unreachable, NoSuchAgent, NoSuchTool, NoSuchTopic)
+_NEVER = {"denied": 1, "too_large": 2}  # refusals that the same message meets again
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value a line.")
 
@@ -50,4 +52,6 @@ def exit_code(error: FabricError) -> int:
         return 2
     if isinstance(error, _NOBODY_THERE):
         return 3
+    if isinstance(error, Refused) and error.reason in _NEVER:
+        return _NEVER[error.reason]
     return 4 if error.retriable else 1

@@ -67,13 +67,11 @@ class Edges:
         return {edge.name: edge.address for edge in self._running}
 
     async def start(self, house: House) -> None:
-        """Start them all; when one fails, the ones before it are stopped again and its error says which it
-        was."""
+        """Start them in order. The error of one that fails says which it was; `stop` ends those before it."""
         for edge in self._edges:
             try:
                 await edge.start(house)
             except Exception as error:
-                await self.stop(0)
                 raise _named(edge.name, error) from error
             self._running.append(edge)
 

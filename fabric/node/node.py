@@ -62,10 +62,10 @@ class Node:
             await health.start()
             parts.push_async_callback(health.stop)
             authenticator = TokenAuthenticator(self.config, [edge.name for edge in edges])
-            running = Edges(edges)
             fabric = Fabric(self.session, self.config.node.name)
-            await running.start(House(fabric, self.session.journal, authenticator, topics, self._metrics))
+            running = Edges(edges)
             parts.push_async_callback(running.stop, self.config.node.grace_s)
+            await running.start(House(fabric, self.session.journal, authenticator, topics, self._metrics))
             self.address = Address(
                 pid=os.getpid(),
                 nats_url=url,
@@ -80,8 +80,8 @@ class Node:
             self._parts = parts.pop_all()
 
     async def stop(self) -> None:
-        """Edges first, each with its grace; what was published is settled; the server goes last. Safe to
-        call twice."""
+        """Edges first, with their grace; what was published is settled; the server goes last. Safe to
+        repeat."""
         await self._parts.aclose()
 
     async def __aenter__(self) -> "Node":

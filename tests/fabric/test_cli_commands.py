@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,10 @@ from fabric.client import Call, Fabric, Session, Skill
 from fabric.node.credentials import Keyring
 from helpers.cli import BOUND_S, fabric, fabric_up, finish, start
 from helpers.server import RunningServer
+
+
+def mode_of(file: str) -> int:
+    return stat.S_IMODE(Path(file).stat().st_mode)
 
 
 @asynccontextmanager
@@ -135,6 +140,42 @@ async def test_credential_speaks_under_its_own_name(up: Any, tmp_path: Path) -> 
     assert message["source"] == "/nats/planner"
 
 
+async def test_made_credential_is_held_to_its_name_and_channels(up: Any, tmp_path: Path) -> None:
+    creds = str(tmp_path / "robot.creds")
+    made = await fabric(tmp_path, "creds", "robot", "--channel", "plant.>", "--out", creds)
+    assert (made.code, mode_of(creds)) == (0, 0o600)
+    within = await fabric(tmp_path, "pub", "plant.door", "x", "--creds", creds)
+    outside = await fabric(tmp_path, "pub", "office.door", "x", "--creds", creds)
+    forged = await fabric(tmp_path, "pub", "plant.door", "x", "--creds", creds, "--name", "planner")
+    assert (within.code, outside.code) == (0, 1)
+    assert "denied" in outside.err
+    assert forged.code != 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["robot", "--channel", "a..b"], "not a valid name"),
+        (["n" * 257], "not a valid name"),
+        (["robot", "--out", "absent/robot.creds"], "cannot be written"),
+        (["robot", "--expires", "0"], "--expires"),
+    ],
+)
+async def test_credential_that_cannot_be_made_says_why(
+    tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    Keyring.open(tmp_path)
+    ended = await fabric(tmp_path, "creds", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+
+
+async def test_credential_needs_the_keys_of_a_fabric(tmp_path: Path) -> None:
+    ended = await fabric(tmp_path, "creds", "robot")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "`fabric up` makes them" in ended.err
+
+
 async def test_nothing_running_says_how_to_start(tmp_path: Path) -> None:
     for command in (["ls"], ["pub", "a", "x"], ["tail", "a"], ["call", "a.b"]):
         ended = await fabric(tmp_path, *command)
@@ -158,7 +199,7 @@ async def test_refused_credential_is_told_as_such(server: RunningServer, tmp_pat
 async def test_help_lists_commands_and_every_command_has_help(tmp_path: Path) -> None:
     top = await fabric(tmp_path, "--help")
     assert top.code == 0
-    for name in ("up", "doctor", "ls", "pub", "tail", "call", "version"):
+    for name in ("up", "doctor", "ls", "pub", "tail", "call", "creds", "version"):
         assert f"\n  {name} " in top.out
         one = await fabric(tmp_path, name, "--help")
         assert (one.code, "--json" in one.out) == (0, True)

@@ -17,6 +17,8 @@ SAMPLES: list[tuple[FabricError, int]] = [
     (errors.NoSuchTopic("t"), 3),
     (errors.Unreachable("nats://x", "down"), 3),
     (errors.Refused("full"), 4),
+    (errors.Refused("denied"), 1),
+    (errors.Refused("too_large"), 2),
     (errors.DeadlineExceeded("a.t", 1), 4),
     (errors.NameInUse("a", "p"), 4),
     (errors.PermissionDenied("publish"), 1),

@@ -100,11 +100,13 @@ async def test_all_start_and_all_stop_with_their_grace() -> None:
     assert [listener.life for listener in listeners] == [["start", "stop 1.5"]] * 2
 
 
-async def test_edge_that_does_not_start_stops_the_ones_before_it() -> None:
+async def test_edge_that_does_not_start_is_named_and_the_ones_before_it_can_be_stopped() -> None:
     good, bad, never = Listener("good"), Listener("bad", ValueError("no")), Listener("never")
+    edges = Edges([good, bad, never])
     with pytest.raises(InternalError, match="the bad edge did not start: ValueError: no"):
-        await Edges([good, bad, never]).start(HOUSE)
-    assert (good.life, never.life) == (["start", "stop 0"], [])
+        await edges.start(HOUSE)
+    await edges.stop(1)
+    assert (good.life, bad.life, never.life) == (["start", "stop 1"], ["start"], [])
 
 
 async def test_taken_port_is_told_with_its_holder() -> None:

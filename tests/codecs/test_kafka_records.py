@@ -264,5 +264,7 @@ def test_the_builder_refuses_what_cannot_stand_in_a_batch_and_keeps_what_it_had(
             batch.add(refused)
     with pytest.raises(CodecError, match="headers"):
         batch.add(Record(6, 1, None, b"", too_many))
+    with pytest.raises(CodecError, match="surrogate"):
+        batch.add(Record(6, 1, None, b"", [("\ud800", b"")]))
     assert batch.build() == kept
     assert batch.count == 1

@@ -9,8 +9,8 @@ written down in the journal. Above: `session`. Below: `catalogue`, the codec's `
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from time import monotonic
 
-from fabric.clock import monotonic
 from fabric.errors import FabricError, NoSuchTopic
 from fabric.ports import StoredRecord, TopicLog
 from fabric_bridges.edge import House
@@ -37,6 +37,7 @@ class Delivery:
         self._house = house
         self._catalogue = catalogue
         self._settings = settings
+        self._handed_over = house.metrics.messages.labels("kafka", "out")
 
     async def fetch(self, request: FetchRequest, peer: str) -> FetchResponse:
         """Records for `peer` from each offset on: one at least if there is any, about as many as asked."""
@@ -96,10 +97,11 @@ class Delivery:
         return True
 
     def _note(self, stored: StoredRecord, losses: Sequence[Loss], peer: str) -> None:
-        envelope, metrics = stored.envelope, self._house.metrics
-        metrics.messages.labels("kafka", "out").inc()
+        envelope = stored.envelope
+        self._handed_over.inc()
         for loss in losses:
-            metrics.losses.labels(envelope.get("fabproto") or "nats", "kafka", loss.code.value).inc()
+            origin = envelope.get("fabproto") or "nats"
+            self._house.metrics.losses.labels(origin, "kafka", loss.code.value).inc()
         # A record of the journal is not written down in the journal: reading it would make it longer.
         if envelope.header("Fab-Hop") is None:
             self._house.journal.record(envelope, HOP, peer=peer, losses=losses, position=stored.position)

@@ -148,7 +148,10 @@ cdef Py_ssize_t headers_size(list headers) except -1:
         raise wrong(f"{len(headers)} headers in a record, allowed are {HEADERS_MAX}", 0, INVALID_RECORD)
     for header in headers:
         name, value = header
-        PyUnicode_AsUTF8AndSize(name, &size)
+        try:
+            PyUnicode_AsUTF8AndSize(name, &size)
+        except UnicodeEncodeError:
+            raise wrong(f"header name {name!r} holds a lone surrogate, which UTF-8 cannot carry", 0, INVALID_RECORD) from None
         total += varint_size(size) + size + nullable_size(value)
     return total
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["AHEAD_MAX", "GAUGE_STEP", "Gauge", "finished", "forget_garbage", "paced", "percentile"]
+__all__ = ["AHEAD_MAX", "GAUGE_STEP", "Clock", "Gauge", "finished", "paced", "percentile"]
 
 COARSE_S = 0.003  # the loop's timers are this blunt; the rest of the way is spun
 AHEAD_MAX = (
@@ -52,10 +52,32 @@ def percentile(samples: Sequence[float], percent: float) -> float:
     return ordered[max(int(rank), 1) - 1]
 
 
-def forget_garbage() -> None:
-    """Call it when the inputs are made: the collector need not walk them again and again while time runs."""
-    gc.collect()
-    gc.freeze()
+class Clock:
+    """Runs from when it is made, which is once the inputs are: the collector walks those no more.
+
+    `cpu` is what the process itself spent, which a busy machine changes far less than the time that passed.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.freeze()
+        self._cpu_s = time.process_time()
+        self.started_s = time.perf_counter()  # the same clock in every process of the machine
+        self.ended_s = self.started_s
+
+    def stop(self) -> None:
+        """Now."""
+        self.ended_s = time.perf_counter()
+        self._cpu_s = time.process_time() - self._cpu_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """From start to stop."""
+        return self.ended_s - self.started_s
+
+    def cpu(self, messages: int) -> dict[str, float]:
+        """The processor time of one message, as a note."""
+        return {"cpu_us": round(self._cpu_s / messages * 1e6, 2)}
 
 
 class Gauge:

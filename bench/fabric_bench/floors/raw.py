@@ -8,7 +8,6 @@ import base64
 import json
 import select
 import socket
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 import nkeys
 
 from fabric_bench.check import check, numbers_of, payloads
-from fabric_bench.pacing import GAUGE_STEP, Gauge, forget_garbage
+from fabric_bench.pacing import GAUGE_STEP, Clock, Gauge
 from fabric_bench.plans import DurablePlan, LivePlan, Measured, Place
 from fabric_bench.specimens import block_of
 from fabric_bench.worker import Ready
@@ -85,18 +84,18 @@ async def durable(plan: DurablePlan, _ready: Ready) -> Measured:
             bursts.append(writer.take())
     connection = RawConnection(plan.place)
     connection.subscribe(f"{reply.decode()}*")
-    forget_garbage()
-    started = time.perf_counter()
+    clock = Clock()
     answers = _publish_and_count(connection.socket, bursts, plan)
-    elapsed = time.perf_counter() - started
+    clock.stop()
     connection.close()
     sequences = _sequences(answers)
     result = check(sequences, sorted(set(sequences)))
     return Measured(
-        values={"durable.publish": plan.count / elapsed},
+        values={"durable.publish": plan.count / clock.elapsed_s},
         lost=plan.count - len(set(sequences)),
         duplicated=result.duplicated,
         disordered=result.disordered,
+        notes=clock.cpu(plan.count),
     )
 
 
@@ -147,15 +146,15 @@ async def live_publish(plan: LivePlan, _ready: Ready) -> Measured:
         if number % GAUGE_STEP == 0 or number == plan.count:
             bursts.append(writer.take())
     connection = RawConnection(plan.place)
-    forget_garbage()
     with Gauge(plan.gauge) as gauge:
-        started = time.perf_counter()
+        clock = Clock()
         for position, burst in enumerate(bursts):
             gauge.wait_room(position * GAUGE_STEP)
             connection.socket.sendall(burst)
         connection.ping()
+        clock.stop()
     connection.close()
-    return Measured(values={"started_s": started})
+    return Measured(values={"started_s": clock.started_s}, notes=clock.cpu(plan.count))
 
 
 async def live_receive(plan: LivePlan, ready: Ready) -> Measured:
@@ -168,8 +167,8 @@ async def live_receive(plan: LivePlan, ready: Ready) -> Measured:
     size = _delivered_bytes(plan)
     chunks: list[bytes] = []
     received = 0
-    forget_garbage()
     with Gauge(plan.gauge) as gauge:
+        clock = Clock()
         ready()
         while received < size:
             chunk = connection.socket.recv(READ_BYTES)
@@ -178,11 +177,15 @@ async def live_receive(plan: LivePlan, ready: Ready) -> Measured:
             chunks.append(chunk)
             received += len(chunk)
             gauge.write(received * plan.count // size)
-    ended = time.perf_counter()
+    clock.stop()
     connection.close()
     arrived: list[bytes] = []
     Parser({1: lambda _subject, _reply, _header, data: arrived.append(data)}, _raise).feed(b"".join(chunks))
-    return Measured(values={"ended_s": ended}, **check(numbers_of(arrived), range(plan.count))._asdict())
+    return Measured(
+        values={"ended_s": clock.ended_s},
+        notes=clock.cpu(plan.count),
+        **check(numbers_of(arrived), range(plan.count))._asdict(),
+    )
 
 
 def _delivered_bytes(plan: LivePlan) -> int:

@@ -6,7 +6,6 @@ Above: scenarios.
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,7 +15,7 @@ from nats.aio.msg import Msg
 
 from fabric.subjects import shard, stored_filters
 from fabric_bench.check import check, numbers_of, payloads
-from fabric_bench.pacing import GAUGE_STEP, Gauge, finished, forget_garbage
+from fabric_bench.pacing import GAUGE_STEP, Clock, Gauge, finished
 from fabric_bench.place import stream_of
 from fabric_bench.plans import CallPlan, CatchupPlan, DurablePlan, LivePlan, Measured, Place
 from fabric_bench.scenarios.call import DEADLINE_S, WARM_UP_CALLS, drive
@@ -45,15 +44,18 @@ async def durable(plan: DurablePlan, _ready: Ready) -> Measured:
     async with connected(plan.place) as client:
         stream = client.jetstream(publish_async_max_pending=plan.window)
         acknowledged = []
-        forget_garbage()
-        started = time.perf_counter()
+        clock = Clock()
         for payload, lines in zip(messages, headers, strict=True):
             acknowledged.append(await stream.publish_async(subject, payload, headers=lines))
         await stream.publish_async_completed()
-        elapsed = time.perf_counter() - started
+        clock.stop()
     sequences = [done.result().seq for done in acknowledged if done.done() and not done.exception()]
     found = check(sequences, range(sequences[0], sequences[0] + plan.count))
-    return Measured(values={"durable.publish": plan.count / elapsed}, **found._asdict())
+    return Measured(
+        values={"durable.publish": plan.count / clock.elapsed_s},
+        notes=clock.cpu(plan.count),
+        **found._asdict(),
+    )
 
 
 async def live_publish(plan: LivePlan, _ready: Ready) -> Measured:
@@ -63,15 +65,15 @@ async def live_publish(plan: LivePlan, _ready: Ready) -> Measured:
     headers = [lines_of(plan.specimen, number) for number in range(1, plan.count + 1)]
     with Gauge(plan.gauge) as gauge:
         async with connected(plan.place) as client:
-            forget_garbage()
-            started = time.perf_counter()
+            clock = Clock()
             for number, payload in enumerate(messages):
                 if number % GAUGE_STEP == 0:
                     await asyncio.sleep(0)
                     await gauge.room(number)
                 await client.publish(subject, payload, headers=headers[number])
             await client.flush()
-    return Measured(values={"started_s": started})
+            clock.stop()
+    return Measured(values={"started_s": clock.started_s}, notes=clock.cpu(plan.count))
 
 
 async def live_receive(plan: LivePlan, ready: Ready) -> Measured:
@@ -92,12 +94,12 @@ async def live_receive(plan: LivePlan, ready: Ready) -> Measured:
         async with connected(plan.place) as client:
             await client.subscribe(plan.specimen.subject.replace(f".{source}.", ".*.", 1), cb=handle)
             await client.flush()
-            forget_garbage()
+            clock = Clock()
             ready()
             await finished(complete)
-            ended = time.perf_counter()
+            clock.stop()
     found = check(numbers_of(arrived), range(plan.count))
-    return Measured(values={"ended_s": ended}, **found._asdict())
+    return Measured(values={"ended_s": clock.ended_s}, notes=clock.cpu(plan.count), **found._asdict())
 
 
 async def answer(plan: CallPlan, ready: Ready) -> Measured:
@@ -138,14 +140,13 @@ async def catchup(plan: CatchupPlan, _ready: Ready) -> Measured:
 
     async with connected(plan.place) as client:
         stream = client.jetstream()
-        forget_garbage()
         for name in plan.channels:
             (pattern,) = stored_filters(name, shard(name))
-            started = time.perf_counter()
+            histories.start()
             subscription = await stream.subscribe(
                 pattern, stream=stream_of(name), ordered_consumer=True, cb=handle
             )
-            await histories.read(started)
+            await histories.read()
             await subscription.unsubscribe()
             histories.close()
     return histories.measured()

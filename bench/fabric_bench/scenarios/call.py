@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from fabric_bench.ours import connect
-from fabric_bench.pacing import forget_garbage, paced, percentile
+from fabric_bench.pacing import Clock, paced, percentile
 from fabric_bench.place import Server
 from fabric_bench.plans import CallPlan, Measured, Specimen
 from fabric_bench.report import Goal, Result, Row, in_turn
@@ -123,31 +123,31 @@ async def drive(plan: CallPlan, one: Callable[[], Awaitable[bytes]]) -> Measured
 
     for _ in range(WARM_UP_CALLS):
         await checked()
-    forget_garbage()
     latencies_us = []
     async for intended in paced(plan.rate_per_s, plan.paced):
         await checked()
         latencies_us.append((time.perf_counter() - intended) * 1e6)
-    elapsed = await _all_at_once(plan, checked)
+    clock = Clock()
+    await _all_at_once(plan, checked)
+    clock.stop()
     return Measured(
         values={
             "call.p50_us": percentile(latencies_us, 50),
             "call.p99_us": percentile(latencies_us, 99),
-            "call.concurrent": plan.concurrent / elapsed,
+            "call.concurrent": plan.concurrent / clock.elapsed_s,
         },
         lost=wrong,
+        notes=clock.cpu(plan.concurrent),
     )
 
 
-async def _all_at_once(plan: CallPlan, checked: Callable[[], Awaitable[None]]) -> float:
+async def _all_at_once(plan: CallPlan, checked: Callable[[], Awaitable[None]]) -> None:
     left = iter(range(plan.concurrent))
 
     async def caller() -> None:
         for _ in left:
             await checked()
 
-    started = time.perf_counter()
     async with asyncio.TaskGroup() as callers:
         for _ in range(plan.in_flight):
             callers.create_task(caller())
-    return time.perf_counter() - started

@@ -13,7 +13,7 @@ from itertools import count
 from fabric import subjects
 from fabric_bench.check import check, numbers_of, payloads
 from fabric_bench.ours import connect
-from fabric_bench.pacing import finished, forget_garbage
+from fabric_bench.pacing import finished
 from fabric_bench.place import Server, stream_of
 from fabric_bench.plans import CatchupPlan, Measured
 from fabric_bench.report import Goal, Result, Row, in_turn
@@ -96,13 +96,13 @@ async def fill(server: Server, names: list[str], total: int) -> None:
 
 
 class Histories:
-    """Late members one after another: `arrived` takes payloads, `read` awaits one history. For peers too."""
+    """Late members one after another: `start`, `read` one history, `close`. For peers too."""
 
     def __init__(self, plan: CatchupPlan) -> None:
         self._plan = plan
         self._payloads: list[bytes] = []
         self._complete = asyncio.Event()
-        self._elapsed_s = 0.0
+        self._elapsed_s = self._started_s = 0.0
         self._faults = [0, 0, 0]
 
     def arrived(self, payload: bytes) -> None:
@@ -111,10 +111,14 @@ class Histories:
         if len(self._payloads) == self._plan.history:
             self._complete.set()
 
-    async def read(self, started: float) -> None:
+    def start(self) -> None:
+        """The next member joins."""
+        self._started_s = time.perf_counter()
+
+    async def read(self) -> None:
         """Until the history is whole; it is checked after the clock has stopped."""
         await finished(self._complete)
-        self._elapsed_s += time.perf_counter() - started
+        self._elapsed_s += time.perf_counter() - self._started_s
 
     def close(self) -> None:
         """The member has left: nothing comes any more."""
@@ -143,10 +147,9 @@ async def ours(plan: CatchupPlan, _ready: Ready) -> Measured:
         histories.arrived(envelope.data)
 
     async with connect(plan.place, "bench-member") as fab:
-        forget_garbage()
         for name in plan.channels:
-            started = time.perf_counter()
+            histories.start()
             async with fab.channel(name).join(handle, since="beginning"):
-                await histories.read(started)
+                await histories.read()
             histories.close()
     return histories.measured()

@@ -4,14 +4,13 @@ Ours, the raw socket and nats-py's `publish_async` send the same bytes to the sa
 direct get), emptied before each run; nobody is joined. Above: runner.
 """
 
-import time
 from functools import partial
 
 from fabric.client import Receipt
 from fabric.errors import Refused
 from fabric_bench.check import check, payloads
 from fabric_bench.ours import connect
-from fabric_bench.pacing import forget_garbage
+from fabric_bench.pacing import Clock
 from fabric_bench.place import Server, stream_of
 from fabric_bench.plans import DurablePlan, Measured
 from fabric_bench.report import Goal, Result, Row, in_turn
@@ -73,14 +72,15 @@ async def ours(plan: DurablePlan, _ready: Ready) -> Measured:
     outcomes: list[Receipt | Refused] = []
     async with connect(plan.place, "bench") as fab:
         channel = fab.channel(plan.channel)
-        forget_garbage()
-        started = time.perf_counter()
+        clock = Clock()
         async with channel.publisher(
             window=plan.window, on_outcome=lambda _, outcome: outcomes.append(outcome)
         ) as out:
             for payload in messages:
                 await out.send(payload)
-        elapsed = time.perf_counter() - started
+        clock.stop()
     stored = [outcome.sequence for outcome in outcomes if isinstance(outcome, Receipt)]
     found = check(stored, range(stored[0], stored[0] + plan.count) if stored else range(plan.count))
-    return Measured(values={ROW.id: plan.count / elapsed}, **found._asdict())
+    return Measured(
+        values={ROW.id: plan.count / clock.elapsed_s}, notes=clock.cpu(plan.count), **found._asdict()
+    )

@@ -6,13 +6,12 @@ distance from the receiver, so that the server never cuts a slow one off. Above:
 
 import asyncio
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
 from fabric_bench.check import check, numbers_of, payloads
 from fabric_bench.ours import connect
-from fabric_bench.pacing import AHEAD_MAX, GAUGE_STEP, Gauge, finished, forget_garbage
+from fabric_bench.pacing import AHEAD_MAX, GAUGE_STEP, Clock, Gauge, finished
 from fabric_bench.place import Server
 from fabric_bench.plans import LivePlan, Measured
 from fabric_bench.report import Goal, Result, Row, in_turn
@@ -62,10 +61,11 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
             async with Worker(receiver, plan) as receiving:
                 await receiving.ready()
                 async with Worker(publisher, plan) as publishing:
-                    started = (await publishing.measured()).values["started_s"]
+                    sent = await publishing.measured()
                 result = await receiving.measured()
-        elapsed = result.values["ended_s"] - started
-        result.values = {ROW.id: count / elapsed}
+        elapsed_s = result.values["ended_s"] - sent.values["started_s"]
+        result.values = {ROW.id: count / elapsed_s}
+        result.notes["publisher_cpu_us"] = sent.notes["cpu_us"]
         return result
 
     parts = {name: partial(measured, *pair) for name, pair in PARTS.items()}
@@ -77,14 +77,14 @@ async def publish(plan: LivePlan, _ready: Ready) -> Measured:
     messages = payloads(plan.count)
     with Gauge(plan.gauge) as gauge:
         async with connect(plan.place, "bench") as fab:
-            forget_garbage()
-            started = time.perf_counter()
+            clock = Clock()
             async with fab.channel(plan.channel).publisher(delivery="live") as out:
                 for number, payload in enumerate(messages):
                     if number % GAUGE_STEP == 0:
                         await gauge.room(number)
                     await out.send(payload)
-    return Measured(values={"started_s": started})
+            clock.stop()
+    return Measured(values={"started_s": clock.started_s}, notes=clock.cpu(plan.count))
 
 
 async def receive(plan: LivePlan, ready: Ready) -> Measured:
@@ -105,10 +105,10 @@ async def receive(plan: LivePlan, ready: Ready) -> Measured:
             connect(plan.place, "bench-member") as fab,
             fab.channel(plan.channel).join(handle) as member,
         ):
-            forget_garbage()
+            clock = Clock()
             ready()
             await finished(complete)
-            ended = time.perf_counter()
-            missed = member.missed
+            clock.stop()
+            notes = {"missed": member.missed, **clock.cpu(plan.count)}
     found = check(numbers_of(arrived), range(plan.count))
-    return Measured(values={"ended_s": ended}, notes={"missed": missed}, **found._asdict())
+    return Measured(values={"ended_s": clock.ended_s}, notes=notes, **found._asdict())

@@ -98,7 +98,8 @@ def _listeners(config: Config, edges: Sequence[Edge]) -> Iterator[tuple[str, str
         yield "nats", config.nats.host, config.nats.port
     for edge in edges:
         where = urlsplit(edge.address if "://" in edge.address else f"//{edge.address}")
-        yield edge.name, where.hostname or "127.0.0.1", where.port or 0
+        if where.hostname and where.port:
+            yield edge.name, where.hostname, where.port
 
 
 def _port(name: str, host: str, port: int) -> Finding:

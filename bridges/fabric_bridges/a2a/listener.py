@@ -56,7 +56,7 @@ class A2aEdge:
     @property
     def address(self) -> str:
         """The root that agents are below: `http://127.0.0.1:8182/a2a`."""
-        return f"{self._server.url}{ROOT}" if self._server else ""
+        return f"{self._server.url if self._server else self._settings.url}{ROOT}"
 
     async def start(self, house: House) -> None:
         """Listen. Raises PortInUse."""

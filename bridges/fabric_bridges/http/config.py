@@ -29,3 +29,9 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     allowed_origins: list[
         str
     ] = []  # browser origins beside this machine's own, such as "https://app.example"
+
+    @property
+    def url(self) -> str:
+        """Where it will listen; port 0 says that nobody knows yet."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"

@@ -78,7 +78,7 @@ class McpEdge:
     @property
     def address(self) -> str:
         """The endpoint: `http://127.0.0.1:8181/mcp`."""
-        return f"{self._server.url}{PATH}" if self._server else ""
+        return f"{self._server.url if self._server else self._settings.url}{PATH}"
 
     async def start(self, house: House) -> None:
         """Listen. Raises PortInUse."""

@@ -1,9 +1,12 @@
 """`fabric up` as a process: what it prints, how it ends, and what it says when it cannot start."""
 
+import asyncio
+import json
 import os
 import signal
 import socket
 import sys
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +15,9 @@ import pytest
 from fabric.address import running_fabric
 from helpers.cli import UP, fabric, fabric_up, finish, start
 from helpers.server import until_gone
+
+EVERY_EDGE = ("a2a", "kafka", "mcp", "mqtt")
+ENDS_WITHIN_S = 8.0  # the edges' grace of 3 s, what is left of it to close, and the server
 
 
 async def test_running_fabric_prints_its_address_and_is_found(tmp_path: Path) -> None:
@@ -128,3 +134,32 @@ async def test_killed_fabric_is_followed_by_the_next_on_the_same_folder(tmp_path
             await fabric(tmp_path, "tail", "a.b", "--since", "beginning", "-n", "1", "--json")
         ).lines()
     assert message["data"] == "kept"
+
+
+async def test_every_edge_listens_and_open_connections_do_not_keep_it_from_ending(tmp_path: Path) -> None:
+    ports = [word for edge in EVERY_EDGE for word in ("--set", f"edges.{edge}.port=0")]
+    process = await start(tmp_path, "up", "--json", "--nats-port", "0", "--port", "0", *ports)
+    assert process.stdout is not None
+    address = json.loads(await process.stdout.readline())
+    assert tuple(sorted(address["edges"])) == EVERY_EDGE
+    async with AsyncExitStack() as open_connections:
+        for where in address["edges"].values():
+            _, writer = await asyncio.open_connection(*host_and_port(where))
+            open_connections.push_async_callback(closed, writer)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(ENDS_WITHIN_S):
+            await process.wait()
+    assert (await finish(process)).err == "stopping: draining the edges\nstopped\n"
+
+
+def host_and_port(where: str) -> tuple[str, int]:
+    split = urlsplit(where if "://" in where else f"//{where}")
+    assert split.hostname is not None
+    assert split.port is not None
+    return split.hostname, split.port
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()

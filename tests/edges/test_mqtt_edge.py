@@ -167,6 +167,25 @@ async def test_who_never_connects_is_closed(server: RunningServer) -> None:
         assert world.refusals("connect_timeout") == 1
 
 
+async def test_a_device_that_reads_nothing_is_cut_and_its_neighbour_lives(server: RunningServer) -> None:
+    async with (
+        mqtt_world(server, stall_timeout_s=0.3) as world,
+        world.device("quick", 5) as quick,
+        world.device("stuck", 5) as stuck,
+    ):
+        stuck.writer.transport.pause_reading()
+        await subscribed(quick, Subscription("q/stall", 0))
+        stuck.send(Subscribe(1, (Subscription("q/stall", 0),)))
+        cut = asyncio.create_task(stuck.writer.wait_closed())
+        while not world.refusals("stalled"):
+            await world.channel("q.stall").publish(b"x" * 500_000)
+            packet = await quick.receive()
+            assert isinstance(packet, Publish)
+        assert await quick.ask(Pingreq()) == Pingresp()
+        stuck.writer.transport.abort()
+        await asyncio.wait({cut}, timeout=WAIT_S)
+
+
 # ---- one client id, many connections ----
 
 

@@ -44,6 +44,7 @@ __all__ = ["Connection"]
 
 log = logging.getLogger(__name__)
 
+OUR_FAULT = Reason.UNSPECIFIED, "our own fault; the node's log has it"
 SHUTTING_DOWN = Reason.SERVER_SHUTTING_DOWN, "the server is shutting down"
 
 
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, edge: "MqttEdge") -> None:
         self.session = Session(edge.settings)
         self.heard = self.opened = monotonic()
+        self.stalled: float | None = None  # since when the device reads nothing
         self.is_lobby = False  # over `connections_max`: admitted to hear that the server is busy
         self._edge = edge
         self._decoder = Decoder(max_packet_bytes=edge.settings.packet_bytes_max)
@@ -87,6 +89,8 @@ class Connection(asyncio.Protocol):
                 "mqtt client %r was lost: %s", self.session.client_id, error or "it closed the connection"
             )
         self.session.state = State.ENDED
+        if waiting := sum(isinstance(packet, Publish) for packet in self._pending):
+            self._edge.refused("connection_lost", waiting)
         self._pending.clear()
         if self._work is not None:
             self._work.cancel()
@@ -116,11 +120,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """asyncio.Protocol: the device does not read. Nor do we then, so that our answers stay bounded."""
+        self.stalled = monotonic()
         self._room.clear()
         self._flow()
 
     def resume_writing(self) -> None:
         """asyncio.Protocol: it does again."""
+        self.stalled = None
         self._room.set()
         self._flow()
 
@@ -143,6 +149,11 @@ class Connection(asyncio.Protocol):
             self._flush()
         if not self._room.is_set():
             await self._room.wait()
+
+    def failed(self, error: BaseException) -> None:
+        """See `deliver.Outlet`."""
+        log.error("a subscription of mqtt client %r ended", self.session.client_id, exc_info=error)
+        self.end(*OUR_FAULT)
 
     async def has_window(self) -> None:
         """See `deliver.Outlet`."""
@@ -239,7 +250,7 @@ class Connection(asyncio.Protocol):
             return
         if (error := task.exception()) is not None:
             log.error("%s ended", task.get_name(), exc_info=error)
-            self._act(self.session.end(Reason.UNSPECIFIED, "our own fault; it is in the node's log"))
+            self.end(*OUR_FAULT)
         self.advance()
 
     def _close(self, action: Close) -> None:

@@ -20,10 +20,13 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lower import lower, remaining_s
 from fabric_codecs.mqtt.packets import Publish, Subscription
+from fabric_codecs.translate.losses import Loss, LossCode
 
 __all__ = ["Delivery", "Outlet"]
 
 log = logging.getLogger(__name__)
+
+TOO_LARGE = Loss(LossCode.TOO_LARGE, "data", "not sent: over the client's Maximum Packet Size")
 
 
 class Outlet(Protocol):
@@ -37,6 +40,9 @@ class Outlet(Protocol):
 
     async def has_window(self) -> None:
         """Until fewer than `send_window` of our messages are unacknowledged."""
+
+    def failed(self, error: BaseException) -> None:
+        """A subscription ended that should not have: the device must not believe that it is still fed."""
 
 
 class _Feed:
@@ -62,6 +68,7 @@ class Delivery:
         self._session = session
         self._replies = replies
         self._outlet = outlet
+        self._messages = house.metrics.messages.labels("mqtt", "out")
         self._feeds: dict[str, _Feed] = {}
 
     async def join(
@@ -77,7 +84,7 @@ class Delivery:
             feed = self._feeds[options.filter] = _Feed(options, pattern, subscription_ids)
             ready = joining[options.filter] = asyncio.get_running_loop().create_future()
             feed.task = asyncio.create_task(self._run(feed, ready), name=f"mqtt-deliver-{options.filter}")
-            feed.task.add_done_callback(_ended)
+            feed.task.add_done_callback(self._ended)
         failures: dict[str, FabricError] = {}
         for topic_filter, ready in joining.items():
             try:
@@ -146,6 +153,7 @@ class Delivery:
         limit = self._session.packet_bytes_max
         if limit and len(data) > limit:  # 3.1.2-25: discarded as if it had been sent; said in the metrics
             self._withdraw(packet_id, "too_large")
+            self._count_losses(envelope, (TOO_LARGE,))
             return
         self._outlet.write(data)
         self._expect_answer(envelope, translation.message, left_s, now)
@@ -153,10 +161,8 @@ class Delivery:
         self._house.journal.record(
             envelope, "mqtt.out", peer=self._session.client_id, losses=translation.losses, position=position
         )
-        self._house.metrics.messages.labels("mqtt", "out").inc()
-        for loss in translation.losses:
-            origin = envelope.get("fabproto") or "nats"
-            self._house.metrics.losses.labels(origin, "mqtt", loss.code.value).inc()
+        self._messages.inc()
+        self._count_losses(envelope, translation.losses)
 
     def _expect_answer(self, envelope: Envelope, message: Publish, left_s: int | None, now: int) -> None:
         reply = envelope.get("fabreply")
@@ -171,6 +177,11 @@ class Delivery:
         )
         self._replies.went_out(self._session.client_id, envelope, reply, asked)
 
+    def _count_losses(self, envelope: Envelope, losses: tuple[Loss, ...]) -> None:
+        for loss in losses:
+            origin = envelope.get("fabproto") or "nats"
+            self._house.metrics.losses.labels(origin, "mqtt", loss.code.value).inc()
+
     def _withdraw(self, packet_id: int, reason: str) -> None:
         self._session.unacknowledged.pop(packet_id, None)
         self._refuse(reason)
@@ -178,7 +189,6 @@ class Delivery:
     def _refuse(self, reason: str, count: int = 1) -> None:
         self._house.metrics.refusals.labels("mqtt", reason).inc(count)
 
-
-def _ended(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("%s ended", task.get_name(), exc_info=error)
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._outlet.failed(error)

@@ -41,6 +41,7 @@ class Intake:
         self._fabric = fabric
         self._session = session
         self._settled = settled
+        self._messages = edge.house.metrics.messages.labels("mqtt", "in")
         self._channels: dict[str, Channel] = {}
 
     def offer(self, publish: Publish) -> Coroutine[Any, Any, None] | None:
@@ -86,7 +87,7 @@ class Intake:
         house.journal.record(
             envelope, "mqtt.in", peer=self._session.client_id, losses=losses, position=position
         )
-        house.metrics.messages.labels("mqtt", "in").inc()
+        self._messages.inc()
         for loss in losses:
             house.metrics.losses.labels("mqtt", "nats", loss.code.value).inc()
         self._settled(publish, None)

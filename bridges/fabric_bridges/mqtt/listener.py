@@ -131,7 +131,10 @@ class MqttEdge:
 
     def _check(self, connection: Connection, now: float) -> None:
         session = connection.session
-        if session.state is State.OPEN:
+        if connection.stalled is not None and now - connection.stalled > self.settings.stall_timeout_s:
+            self.refused("stalled")
+            connection.abort()  # it would not read a reason either
+        elif session.state is State.OPEN:
             silence_s = now - connection.heard
             # A socket that we do not read tells nothing about its peer.
             if session.silence_s and silence_s > session.silence_s and not connection.is_waiting:

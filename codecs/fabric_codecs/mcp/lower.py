@@ -96,14 +96,16 @@ def lower_progress(progress: Envelope, *, token: bytes, after: float) -> Transla
         for name, kind in (("total", "number"), ("message", "string"))
         if step.kind(name) == kind
     ]
-    if lost:
-        params.append(("_meta", compose(loss_meta(lost))))
+    if said := loss_meta(lost, progress):
+        params.append(("_meta", compose(said)))
     return Translation(ProgressMessage(write_request(None, PROGRESS, compose(params)), value), tuple(lost))
 
 
-def loss_meta(losses: Sequence[Loss]) -> list[tuple[str, bytes]]:
-    """The `_meta` member that says what was lost; none when nothing was."""
-    codes = list(dict.fromkeys(loss.code.value for loss in losses))
+def loss_meta(losses: Sequence[Loss], envelope: Envelope | None = None) -> list[tuple[str, bytes]]:
+    """The `_meta` member that says what was lost: on the way that `envelope` came, then here; none when
+    nothing was. Codes of the way are passed on even when this version does not know them."""
+    earlier = (envelope.get("fabloss") or "").split(",") if envelope is not None else []
+    codes = list(dict.fromkeys(code for code in (*earlier, *(loss.code.value for loss in losses)) if code))
     return [(LOSS_KEY, msgspec.json.encode(codes))] if codes else []
 
 
@@ -111,16 +113,12 @@ def _meta(envelope: Envelope, losses: Sequence[Loss]) -> list[tuple[str, bytes]]
     meta = [(ID_KEY, quote(envelope.id))]
     if envelope.correlationid is not None:
         meta.append((CONVERSATION_KEY, quote(envelope.correlationid)))
-    return meta + loss_meta(losses)
+    return meta + loss_meta(losses, envelope)
 
 
 def _lost(envelope: Envelope) -> list[Loss]:
-    """What was lost on the way here, and what MCP has no place for."""
-    earlier = (envelope.get("fabloss") or "").split(",")
-    lost = [Loss(LossCode(code), "", "before") for code in earlier if code in LossCode.__members__]
-    if envelope.native:
-        lost.append(Loss(LossCode.NO_METADATA, "native", "MCP results have no headers"))
-    return lost
+    """What MCP has no place for."""
+    return [Loss(LossCode.NO_METADATA, "native", "MCP results have no headers")] if envelope.native else []
 
 
 def _content(response: Envelope, lost: list[Loss]) -> list[tuple[str, bytes]]:

@@ -113,14 +113,16 @@ async def test_version_4_may_send_more_than_the_window_and_is_read_slower(server
 async def test_no_local_withholds_a_devices_own_messages(world: MqttWorld) -> None:
     async with world.device("echo", 5) as device:
         await subscribed(device, Subscription("q/echo/a", 1, no_local=True), Subscription("q/echo/b", 1))
-        device.send(Publish("q/echo/a", b"own", 1, packet_id=1), Publish("q/echo/b", b"own", 1, packet_id=2))
+        device.send(
+            Publish("q/echo/a", b"own a", 1, packet_id=1), Publish("q/echo/b", b"own b", 1, packet_id=2)
+        )
         await world.channel("q.echo.a").publish(b"other")
         got: list[bytes] = []
         while len(got) < 2:
             packet = await device.receive()
             if isinstance(packet, Publish):
                 got.append(packet.payload)
-        assert sorted(got) == [b"other", b"own"]
+        assert sorted(got) == [b"other", b"own b"]
 
 
 async def test_overlapping_subscriptions_get_a_copy_each_with_its_own_identifier(world: MqttWorld) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "JSON_DEPTH_MAX",
     "KAFKA_FRAME_BYTES_MAX",
     "KAFKA_HEADERS_MAX",
+    "KAFKA_NAMED_MAX",
     "KAFKA_RECORDS_MAX",
     "KAFKA_TOPIC_CHARS_MAX",
     "MCP_META_BYTES_MAX",
@@ -48,4 +49,5 @@ MQTT_USER_PROPERTIES_MAX = 64  # the specification sets none; EMQX and HiveMQ li
 KAFKA_FRAME_BYTES_MAX = 8 << 20  # one request; Kafka's socket.request.max.bytes is 100 MiB, our records are <= 1 MiB
 KAFKA_RECORDS_MAX = 100_000  # records in one batch; librdkafka's batch.num.messages defaults to 10,000
 KAFKA_HEADERS_MAX = 256  # headers of one record
+KAFKA_NAMED_MAX = 1024  # topics or partitions that one request may name; each costs the server a look
 KAFKA_TOPIC_CHARS_MAX = 249  # Kafka's own limit (a file name with a partition suffix)

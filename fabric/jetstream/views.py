@@ -5,6 +5,7 @@ In: topic names. Out: logs as `fabric.ports.TopicLog` says. Above: `fabric.node`
 edge. Below: `read`, `server`, `tail`. Tried on nats-server 2.15.1: `tests/fabric/test_views.py`.
 """
 
+import asyncio
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,9 +27,8 @@ from fabric_codecs.nats.headers import value_in
 
 __all__ = ["View", "Views"]
 
-JOURNAL = (
-    "journal"  # in the configuration: all that crossed an edge or was called, not a channel of that name
-)
+# In the configuration: all that crossed an edge or was called, not a channel of that name.
+JOURNAL = "journal"
 SHOWS = "io.agentfabric.shows"  # the stream's metadata: what it sources
 EVERYTHING = ">"
 
@@ -40,6 +40,8 @@ STREAM_NAME_BYTES_MAX = 255  # nats-server's limit
 
 NO_SUCH_STREAM, NO_STORAGE = 10059, 10047
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The server counts nanoseconds in 64 bits: a later time would wrap around and find everything.
+LATEST_MS = (datetime(2262, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 
 
 class View:
@@ -89,6 +91,7 @@ class View:
 
     async def offset_at(self, time_ms: int) -> int | None:
         """As the port says. The time is the view's: when the server stored the record in it."""
+        time_ms = min(max(time_ms, 0), LATEST_MS)
         since = (EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")
         page = await self._reader.since_time(self.stream, EVERYTHING, since)
         return page.messages[0].sequence - 1 if page.messages else None
@@ -119,7 +122,8 @@ class Views:
         self._inbox = f"{inbox}.k.{secrets.token_hex(4)}"  # another process may have our name
         self._replicas = replicas
         self._views: dict[str, View] = {}
-        self._made = 0
+        self._opened = 0
+        self._opening = asyncio.Lock()
 
     async def start(self) -> None:
         """Make the configured topics. Raises ConfigInvalid when one exists and shows something else."""
@@ -131,15 +135,15 @@ class Views:
         shown = self._configured.get(topic) or _channel_of(topic)
         if len(_stream_name(topic, 0)) > STREAM_NAME_BYTES_MAX:
             raise NoSuchTopic(topic, f"a stream's name has at most {STREAM_NAME_BYTES_MAX} bytes")
-        is_new = await self._make(topic, 0, shown)
-        if is_new or topic not in self._views:
-            if topic in self._views:
-                self._views[topic].close()
-            self._made += 1
-            self._views[topic] = View(
-                topic, 0, self._connection, self._reader, inbox=f"{self._inbox}.{self._made}"
-            )
-        return [self._views[topic]]
+        async with self._opening:
+            is_new = await self._make(topic, 0, shown)
+            if is_new and topic in self._views:
+                self._views.pop(topic).close()
+            if topic not in self._views:
+                self._opened += 1
+                inbox = f"{self._inbox}.{self._opened}"
+                self._views[topic] = View(topic, 0, self._connection, self._reader, inbox=inbox)
+            return [self._views[topic]]
 
     async def names(self) -> Sequence[str]:
         """As the port says: asked of the server, so another node's views are among them."""
@@ -255,14 +259,13 @@ def _channel_of(topic: str) -> str:
 
 def _record(stored: Stored) -> StoredRecord:
     header = stored.header
-    stream, _, rest = value_in(header, b"Nats-Stream-Source").partition(
-        b" "
-    )  # <stream> <sequence> <filter> ...
+    # <stream> <sequence> <filter> <destination> <original subject> ...
+    stream, sequence = value_in(header, b"Nats-Stream-Source").split(b" ", 2)[:2]
     return StoredRecord(
         stored.sequence - 1,
         _milliseconds(value_in(header, b"Nats-Time-Stamp")),
         Envelope.from_nats(stored.subject, header, stored.data),
-        f"{stream.decode()}:{rest.partition(b' ')[0].decode()}",
+        f"{stream.decode()}:{sequence.decode()}",
     )
 
 

@@ -1,27 +1,17 @@
-"""Framing, requests, responses: kio (made from Kafka's schemas) is the other side, in every version."""
+"""Requests and responses: kio (made from Kafka's schemas) is the other side, in every version."""
 
-import io
-from contextlib import suppress
 from datetime import timedelta
-from importlib import import_module
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from kio.serial import entity_reader, entity_writer
+from kio.serial import entity_reader
 from kio.static.primitive import i8, i16, i32, i32Timedelta, i64
 
-from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka import requests, responses
 from fabric_codecs.kafka.apis import SERVED, Api, ErrorCode, is_served
-from fabric_codecs.kafka.wire import FieldReader, FieldWriter, FrameReader
+from fabric_codecs.kafka.wire import FieldReader
+from helpers.kafka_raw import request_frame, schema
 
-FOLDERS = {api: api.name.lower() for api in Api}
 VERSIONS = {api: range(lowest, highest + 1) for api, (lowest, highest) in SERVED.items()}
-
-
-def schema(api, version, part):
-    return import_module(f"kio.schema.{FOLDERS[api]}.v{version}.{part}")
 
 
 def fields_of(entity):
@@ -33,23 +23,6 @@ def made(entity, **values):
     return entity(**{name: value for name, value in values.items() if name in fields_of(entity)})
 
 
-def written(entity):
-    buffer = io.BytesIO()
-    entity_writer(type(entity))(buffer, entity)
-    return buffer.getvalue()
-
-
-def request_frame(api, version, body, client_id="a client"):
-    header_type = type(body).__header_schema__
-    header = header_type(
-        request_api_key=i16(api),
-        request_api_version=i16(version),
-        correlation_id=i32(-7),
-        client_id=client_id,
-    )
-    return written(header) + written(body)
-
-
 def read_request(frame):
     fields = FieldReader(frame)
     return requests.read_body(requests.read_header(fields), fields)
@@ -59,8 +32,8 @@ def read_response(api, version, frame):
     """kio's reading of a response frame; the whole frame must be used up."""
     entity = next(
         value
-        for name, value in vars(schema(api, version, "response")).items()
-        if name.endswith("Response") and name.lower() == FOLDERS[api].replace("_", "") + "response"
+        for name, value in vars(schema(api.name.lower(), version, "response")).items()
+        if name.endswith("Response") and name.lower() == api.name.lower().replace("_", "") + "response"
     )
     assert int.from_bytes(frame[:4]) == len(frame) - 4
     header, header_size = entity_reader(entity.__header_schema__)(frame, 4)
@@ -79,41 +52,41 @@ def encoded(version, response):
 
 @pytest.mark.parametrize("version", VERSIONS[Api.API_VERSIONS])
 def test_api_versions_request_is_read(version):
-    module = schema(Api.API_VERSIONS, version, "request")
+    module = schema("api_versions", version)
     body = made(module.ApiVersionsRequest, client_software_name="name", client_software_version="1.2")
     wanted = (
         requests.ApiVersionsRequest("name", "1.2") if version >= 3 else requests.ApiVersionsRequest("", "")
     )
-    assert read_request(request_frame(Api.API_VERSIONS, version, body)) == wanted
+    assert read_request(request_frame(body)) == wanted
 
 
 @pytest.mark.parametrize("client_id", [None, "", "ünïcode"])
 @pytest.mark.parametrize("version", VERSIONS[Api.METADATA])
 def test_metadata_request_is_read_with_its_header(version, client_id):
-    module = schema(Api.METADATA, version, "request")
+    module = schema("metadata", version)
     topics = tuple(module.MetadataRequestTopic(name=name) for name in ("a.b", "c"))
     body = made(module.MetadataRequest, topics=topics, allow_auto_topic_creation=False)
-    fields = FieldReader(request_frame(Api.METADATA, version, body, client_id))
+    fields = FieldReader(request_frame(body, client_id=client_id))
     header = requests.read_header(fields)
-    assert header == requests.RequestHeader(Api.METADATA, version, -7, client_id)
+    assert header == requests.RequestHeader(Api.METADATA, version, 7, client_id)
     assert requests.read_body(header, fields) == requests.MetadataRequest(("a.b", "c"), version < 4)
 
 
 @pytest.mark.parametrize("version", VERSIONS[Api.METADATA])
 def test_metadata_request_for_all_topics_has_its_own_spelling_in_version_0(version):
-    module = schema(Api.METADATA, version, "request")
+    module = schema("metadata", version)
     everything = made(
         module.MetadataRequest, topics=() if version == 0 else None, allow_auto_topic_creation=True
     )
-    assert read_request(request_frame(Api.METADATA, version, everything)).topics is None
+    assert read_request(request_frame(everything)).topics is None
     if version > 0:
         nothing = made(module.MetadataRequest, topics=(), allow_auto_topic_creation=True)
-        assert read_request(request_frame(Api.METADATA, version, nothing)).topics == ()
+        assert read_request(request_frame(nothing)).topics == ()
 
 
 @pytest.mark.parametrize("version", VERSIONS[Api.LIST_OFFSETS])
 def test_list_offsets_request_is_read(version):
-    module = schema(Api.LIST_OFFSETS, version, "request")
+    module = schema("list_offsets", version)
     asked = [(0, -1), (1, -2), (2, 1_700_000_000_000)]
     partitions = tuple(
         module.ListOffsetsPartition(partition_index=i32(partition), timestamp=i64(timestamp))
@@ -121,7 +94,7 @@ def test_list_offsets_request_is_read(version):
     )
     topics = (module.ListOffsetsTopic(name="t", partitions=partitions),)
     body = made(module.ListOffsetsRequest, replica_id=i32(-1), isolation_level=i8(1), topics=topics)
-    assert read_request(request_frame(Api.LIST_OFFSETS, version, body)) == requests.ListOffsetsRequest(
+    assert read_request(request_frame(body)) == requests.ListOffsetsRequest(
         tuple(requests.OffsetQuery("t", partition, timestamp) for partition, timestamp in asked),
         isolation_level=1 if version >= 2 else 0,
     )
@@ -129,7 +102,7 @@ def test_list_offsets_request_is_read(version):
 
 @pytest.mark.parametrize("version", VERSIONS[Api.FETCH])
 def test_fetch_request_is_read(version):
-    module = schema(Api.FETCH, version, "request")
+    module = schema("fetch", version)
     partitions = tuple(
         made(
             module.FetchPartition,
@@ -166,12 +139,12 @@ def test_fetch_request_is_read(version):
         isolation_level=1,
         **session,
     )
-    assert read_request(request_frame(Api.FETCH, version, body)) == wanted
+    assert read_request(request_frame(body)) == wanted
 
 
 @pytest.mark.parametrize("version", VERSIONS[Api.PRODUCE])
 def test_produce_request_is_read_for_its_partitions_alone(version):
-    module = schema(Api.PRODUCE, version, "request")
+    module = schema("produce", version)
     partitions = tuple(
         module.PartitionProduceData(index=i32(at), records=records)
         for at, records in ((0, b"batch"), (3, None))
@@ -183,18 +156,16 @@ def test_produce_request_is_read_for_its_partitions_alone(version):
         topic_data=(module.TopicProduceData(name="t", partition_data=partitions),),
     )
     wanted = requests.ProduceRequest(-1, (("t", 0), ("t", 3)))
-    assert read_request(request_frame(Api.PRODUCE, version, body)) == wanted
+    assert read_request(request_frame(body)) == wanted
 
 
 @pytest.mark.parametrize("version", [0, 1])
 def test_sasl_requests_are_read(version):
-    handshake = schema(Api.SASL_HANDSHAKE, version, "request").SaslHandshakeRequest(mechanism="PLAIN")
-    frame = request_frame(Api.SASL_HANDSHAKE, version, handshake)
+    handshake = schema("sasl_handshake", version).SaslHandshakeRequest(mechanism="PLAIN")
+    frame = request_frame(handshake)
     assert read_request(frame) == requests.SaslHandshakeRequest("PLAIN")
-    module = schema(Api.SASL_AUTHENTICATE, version, "request")
-    frame = request_frame(
-        Api.SASL_AUTHENTICATE, version, module.SaslAuthenticateRequest(auth_bytes=b"\0u\0p")
-    )
+    module = schema("sasl_authenticate", version)
+    frame = request_frame(module.SaslAuthenticateRequest(auth_bytes=b"\0u\0p"))
     assert read_request(frame) == requests.SaslAuthenticateRequest(b"\0u\0p")
 
 
@@ -296,9 +267,6 @@ def test_sasl_responses_are_understood(version):
     assert (answer.error_code, answer.error_message, answer.auth_bytes) == (58, "wrong token", b"")
 
 
-# What is served, and what breaks the rules
-
-
 @pytest.mark.parametrize(
     ("key", "version", "served"),
     [
@@ -315,127 +283,3 @@ def test_sasl_responses_are_understood(version):
 )
 def test_is_served_follows_the_table(key, version, served):
     assert is_served(key, version) is served
-
-
-def well_formed():
-    """One request frame of each api in its newest version."""
-    fetch = schema(Api.FETCH, 11, "request")
-    partition = fetch.FetchPartition(partition=i32(0), fetch_offset=i64(0), partition_max_bytes=i32(9))
-    metadata = schema(Api.METADATA, 5, "request")
-    offsets = schema(Api.LIST_OFFSETS, 3, "request")
-    query = offsets.ListOffsetsPartition(partition_index=i32(0), timestamp=i64(-1))
-    handshake = schema(Api.SASL_HANDSHAKE, 1, "request").SaslHandshakeRequest(mechanism="PLAIN")
-    authenticate = schema(Api.SASL_AUTHENTICATE, 1, "request").SaslAuthenticateRequest(auth_bytes=b"secret")
-    versions = schema(Api.API_VERSIONS, 3, "request").ApiVersionsRequest(
-        client_software_name="n", client_software_version="v"
-    )
-    produce = schema(Api.PRODUCE, 7, "request")
-    batch = produce.PartitionProduceData(index=i32(0), records=b"batch")
-    bodies = {
-        Api.PRODUCE: produce.ProduceRequest(
-            transactional_id="t",
-            acks=i16(1),
-            timeout=i32Timedelta(timedelta(0)),
-            topic_data=(produce.TopicProduceData(name="t", partition_data=(batch,)),),
-        ),
-        Api.FETCH: fetch.FetchRequest(
-            max_wait=i32Timedelta(timedelta(0)),
-            min_bytes=i32(1),
-            topics=(fetch.FetchTopic(topic="t", partitions=(partition,)),),
-            forgotten_topics_data=(),
-        ),
-        Api.METADATA: metadata.MetadataRequest(
-            topics=(metadata.MetadataRequestTopic(name="t"),), allow_auto_topic_creation=True
-        ),
-        Api.LIST_OFFSETS: offsets.ListOffsetsRequest(
-            replica_id=i32(-1),
-            isolation_level=i8(0),
-            topics=(offsets.ListOffsetsTopic(name="t", partitions=(query,)),),
-        ),
-        Api.SASL_HANDSHAKE: handshake,
-        Api.SASL_AUTHENTICATE: authenticate,
-        Api.API_VERSIONS: versions,
-    }
-    return {api: request_frame(api, SERVED[api][1], body) for api, body in bodies.items()}
-
-
-WELL_FORMED = well_formed()
-
-
-@pytest.mark.parametrize("api", Api)
-def test_a_request_cut_anywhere_or_with_a_byte_too_many_is_refused(api):
-    frame = WELL_FORMED[api]
-    read_request(frame)
-    for size in range(len(frame)):
-        with pytest.raises(CodecError):
-            read_request(frame[:size])
-    with pytest.raises(CodecError, match="after the last field"):
-        read_request(frame + b"\0")
-
-
-def metadata_frame(body):
-    return b"\0\3\0\5\0\0\0\1\xff\xff" + body
-
-
-MALFORMED = {
-    "array of minus two": metadata_frame(b"\xff\xff\xff\xfe\1"),
-    "array of more than the frame holds": metadata_frame(b"\x7f\xff\xff\xff\1"),
-    "string of minus two": metadata_frame(b"\0\0\0\1\xff\xfe\1"),
-    "null string where none may be": metadata_frame(b"\0\0\0\1\xff\xff\1"),
-    "string over the frame": metadata_frame(b"\0\0\0\1\0\x10a\1"),
-    "string that is not UTF-8": metadata_frame(b"\0\0\0\1\0\1\xff\1"),
-    "client id that is not UTF-8": b"\0\3\0\5\0\0\0\1\0\1\xff\xff\xff\xff\xff\1",
-    "auth bytes of minus one": b"\0\x24\0\1\0\0\0\1\xff\xff\xff\xff\xff\xff",
-    "more tags than bytes": b"\0\x12\0\3\0\0\0\1\xff\xff\x7f",
-    "tag over the frame": b"\0\x12\0\3\0\0\0\1\xff\xff\1\0\x09a",
-    "varint over 32 bits": b"\0\x12\0\3\0\0\0\1\xff\xff\xff\xff\xff\xff\x7f",
-    "null compact string": b"\0\x12\0\3\0\0\0\1\xff\xff\0\0\0\0",
-}
-
-
-@pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_request_is_refused(case):
-    with pytest.raises(CodecError) as caught:
-        read_request(MALFORMED[case])
-    assert caught.value.reason == 42
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(list(Api)), st.binary(max_size=80))
-def test_any_bytes_give_a_request_or_a_codec_error(api, body):
-    frame = WELL_FORMED[api][:10] + body
-    with suppress(CodecError):
-        read_request(frame)
-
-
-@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-def test_frames_come_out_the_same_however_the_stream_is_cut(step):
-    frames = [b"", b"a", b"0123456789" * 30, b"\0\0\0\1"]
-    stream = b"".join(len(frame).to_bytes(4) + frame for frame in frames)
-    reader = FrameReader()
-    got = []
-    for at in range(0, len(stream), step):
-        got += reader.feed(stream[at : at + step])
-    assert got == frames
-    assert reader.held_bytes == 0
-
-
-@pytest.mark.parametrize("length", [-1, -(2**31), 101, 2**31 - 1])
-def test_a_frame_over_the_bound_is_refused_at_its_length(length):
-    reader = FrameReader(100)
-    with pytest.raises(CodecError, match="allowed are 100"):
-        reader.feed(length.to_bytes(4, signed=True))
-
-
-def test_the_bound_may_be_raised_between_frames():
-    reader = FrameReader(4)
-    assert reader.feed((4).to_bytes(4) + b"abcd") == [b"abcd"]
-    reader.max_bytes = 10
-    assert reader.feed((10).to_bytes(4) + b"0123456789") == [b"0123456789"]
-
-
-def test_a_string_that_its_length_cannot_hold_is_refused():
-    out = FieldWriter()
-    out.string("a" * 32767)
-    with pytest.raises(CodecError, match="32767"):
-        out.string("a" * 32768)

@@ -4,12 +4,14 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
 from kio.serial import entity_reader, entity_writer
-from kio.static.primitive import i16, i32
+from kio.static.primitive import i8, i16, i32, i32Timedelta, i64
 
+from fabric_codecs.kafka.records import Record, decode_batch
 from helpers.http_door import TOKEN
 
 READ_S = 10.0
@@ -80,6 +82,59 @@ class RawClient:
         assert (await self.ask(handshake)).error_code == 0
         plain = b"\0anybody\0" + token.encode()
         return await self.ask(schema("sasl_authenticate", version).SaslAuthenticateRequest(auth_bytes=plain))
+
+
+API_VERSIONS = schema("api_versions", 3).ApiVersionsRequest(
+    client_software_name="n", client_software_version="1"
+)
+EVERYTHING = schema("metadata", 5).MetadataRequest(topics=None, allow_auto_topic_creation=False)
+
+
+def metadata(*topics: str) -> Any:
+    module = schema("metadata", 5)
+    named = tuple(module.MetadataRequestTopic(name=topic) for topic in topics)
+    return module.MetadataRequest(topics=named, allow_auto_topic_creation=False)
+
+
+def offsets(topic: str, timestamp: int, partition: int = 0) -> Any:
+    module = schema("list_offsets", 3)
+    asked = module.ListOffsetsPartition(partition_index=i32(partition), timestamp=i64(timestamp))
+    return module.ListOffsetsRequest(
+        replica_id=i32(-1),
+        isolation_level=i8(0),
+        topics=(module.ListOffsetsTopic(name=topic, partitions=(asked,)),),
+    )
+
+
+def fetch(*asked: tuple[str, int, int], version: int = 11, wait_s: float = 0.0, **settings: Any) -> Any:
+    """(topic, partition, offset) each."""
+    module = schema("fetch", version)
+    partition_max = settings.pop("partition_max_bytes", 1 << 20)
+    topics = tuple(
+        module.FetchTopic(
+            topic=topic,
+            partitions=(
+                module.FetchPartition(
+                    partition=i32(partition), fetch_offset=i64(offset), partition_max_bytes=i32(partition_max)
+                ),
+            ),
+        )
+        for topic, partition, offset in asked
+    )
+    values = {"min_bytes": i32(1), "max_bytes": i32(1 << 20), "forgotten_topics_data": (), **settings}
+    if version < 7:
+        values.pop("forgotten_topics_data")
+        values.update(replica_id=i32(-1), isolation_level=i8(1))
+    return module.FetchRequest(max_wait=i32Timedelta(timedelta(seconds=wait_s)), topics=topics, **values)
+
+
+def partition_of(answer: Any) -> Any:
+    ((partition,),) = [topic.partitions for topic in answer.responses]
+    return partition
+
+
+def records_of(partition: Any) -> list[Record]:
+    return decode_batch(partition.records).records if partition.records else []
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from fabric_codecs.kafka.lower import lower
 from fabric_codecs.kafka.records import BatchBuilder, Record
 from fabric_codecs.kafka.requests import FetchPartition, FetchRequest
 from fabric_codecs.kafka.responses import FetchedPartition, FetchResponse
-from fabric_codecs.translate.losses import Loss
+from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
 __all__ = ["Delivery"]
 
@@ -85,16 +85,14 @@ class Delivery:
     def _hand_over(self, take: "_Take", stored: StoredRecord, bytes_max: int, peer: str) -> bool:
         try:
             translation = lower(stored.envelope, stored.offset, stored.time_ms)
-            if not take.add(translation.message, bytes_max):
-                return False
-            self._note(stored, translation.losses, peer)
-        except CodecError as error:  # it must not stand in every reader's way for ever
+            is_added = take.add(translation.message, bytes_max)
+        except CodecError as error:
             self._house.metrics.malformed.labels("kafka").inc()
-            headers: list[tuple[str, bytes | None]] = [("fab-unreadable", str(error).encode())]
-            return take.add(
-                Record(stored.offset, stored.time_ms, None, stored.envelope.data, headers), bytes_max
-            )
-        return True
+            translation = _unreadable(stored, error)
+            is_added = take.add(translation.message, bytes_max)
+        if is_added:
+            self._note(stored, translation.losses, peer)
+        return is_added
 
     def _note(self, stored: StoredRecord, losses: Sequence[Loss], peer: str) -> None:
         envelope = stored.envelope
@@ -177,6 +175,13 @@ class _Take:
             log_start_offset=self.first,
             records=self._batch.build() if self._batch is not None else b"",
         )
+
+
+def _unreadable(stored: StoredRecord, error: CodecError) -> Translation[Record]:
+    # Without its headers it goes on: a message must not stand in every reader's way for ever.
+    headers: list[tuple[str, bytes | None]] = [("fab-unreadable", str(error).encode())]
+    record = Record(stored.offset, stored.time_ms, None, stored.envelope.data, headers)
+    return Translation(record, (Loss(LossCode.NO_METADATA, "all headers", f"left out: {error.what}"),))
 
 
 async def _growth(takes: Iterable[_Take], timeout_s: float) -> None:

@@ -151,7 +151,18 @@ class _Connection:
         except Exception:
             log.exception("kafka connection of %s closed by our own fault", peer)
         finally:
-            self._writer.close()
+            await self._close()
+
+    async def _close(self) -> None:
+        # A peer that does not read the last answer keeps its place, but not for ever.
+        self._writer.close()
+        try:
+            async with asyncio.timeout(self._settings.stall_timeout_s):
+                await self._writer.wait_closed()
+        except OSError as error:  # TimeoutError is one
+            log.debug("kafka connection was cut: %s", error)
+        finally:
+            self._writer.transport.abort()
 
     async def _serve(self) -> str:
         loop = asyncio.get_running_loop()

@@ -8,8 +8,11 @@ lacks has Kafka's default. Unaware of sockets and answers. Above: the edge's ses
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from fabric_codecs.kafka.apis import FLEXIBLE_FROM, Api
+from fabric_codecs.bounds import KAFKA_NAMED_MAX
+from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka.apis import FLEXIBLE_FROM, Api, ErrorCode
 from fabric_codecs.kafka.wire import FieldReader
 
 __all__ = [
@@ -27,6 +30,9 @@ __all__ = [
     "read_body",
     "read_header",
 ]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,13 @@ def read_body(header: RequestHeader, fields: FieldReader) -> Request:
     return request
 
 
+def _named(named: list[T]) -> tuple[T, ...]:
+    if len(named) > KAFKA_NAMED_MAX:
+        what = f"{len(named)} topics or partitions in one request, allowed are {KAFKA_NAMED_MAX}"
+        raise CodecError(what, protocol="kafka", reason=ErrorCode.INVALID_REQUEST)
+    return tuple(named)
+
+
 def _api_versions(fields: FieldReader, version: int) -> ApiVersionsRequest:
     if version < 3:
         return ApiVersionsRequest()
@@ -147,7 +160,7 @@ def _metadata(fields: FieldReader, version: int) -> MetadataRequest:
     if count is None or (version == 0 and count == 0):
         topics = None
     else:
-        topics = tuple(fields.string() for _ in range(count))
+        topics = _named([fields.string() for _ in range(count)])
     return MetadataRequest(topics, fields.boolean() if version >= 4 else True)
 
 
@@ -158,7 +171,7 @@ def _list_offsets(fields: FieldReader, version: int) -> ListOffsetsRequest:
     for _ in range(fields.array()):
         topic = fields.string()
         queries += [OffsetQuery(topic, fields.int32(), fields.int64()) for _ in range(fields.array())]
-    return ListOffsetsRequest(tuple(queries), isolation_level)
+    return ListOffsetsRequest(_named(queries), isolation_level)
 
 
 def _fetch(fields: FieldReader, version: int) -> FetchRequest:
@@ -175,7 +188,7 @@ def _fetch(fields: FieldReader, version: int) -> FetchRequest:
     if version >= 11:
         fields.string()  # rack id
     return FetchRequest(
-        max_wait_ms, min_bytes, max_bytes, tuple(partitions), isolation_level, session_id, session_epoch
+        max_wait_ms, min_bytes, max_bytes, _named(partitions), isolation_level, session_id, session_epoch
     )
 
 
@@ -207,7 +220,7 @@ def _produce(fields: FieldReader, version: int) -> ProduceRequest:
         for _ in range(fields.array()):
             partitions.append((topic, fields.int32()))
             fields.nullable_bytes()
-    return ProduceRequest(acks, tuple(partitions))
+    return ProduceRequest(acks, _named(partitions))
 
 
 def _sasl_handshake(fields: FieldReader, version: int) -> SaslHandshakeRequest:

@@ -49,7 +49,7 @@ cdef class FrameReader:
         return len(self.held)
 
     def feed(self, bytes data not None):
-        """The frames that `data` completes, without their lengths. Raises CodecError for a length that is negative or too large."""
+        """The frames that `data` completes, without their lengths. Raises CodecError for a length that cannot be."""
         self.held += data
         cdef list frames = []
         cdef Py_ssize_t at = 0, size = len(self.held), length

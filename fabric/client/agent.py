@@ -74,8 +74,9 @@ class Call:
         return self.request.correlationid or self.request.id
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell the caller how far it is. Not waited for."""
+        """Tell the caller how far it is: on its way when this returns, though the handler may not yield for long."""
         self._send("progress", msgspec.json.encode(Progress(progress, total, message)._asdict()))
+        self.agent.fabric.session.connection.flush()
 
     def trace(self) -> dict[str, str]:
         """Where this call stands in its story, for a message in another protocol: A2A `metadata`, MCP

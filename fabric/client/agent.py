@@ -74,7 +74,7 @@ class Call:
         return self.request.correlationid or self.request.id
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell the caller how far it is: on its way when this returns, though the handler may not yield for long."""
+        """Tell the caller how far it is: on its way when this returns, whenever you yield."""
         self._send("progress", msgspec.json.encode(Progress(progress, total, message)._asdict()))
         self.agent.fabric.session.connection.flush()
 

@@ -209,7 +209,7 @@ def deadline_within(deadline_s: float) -> tuple[float, str]:
 
 
 def seconds_left(envelope: Envelope, default: float) -> float:
-    """How long an answer to this request is of use; the default for a request that does not say, or not legibly."""
+    """How long an answer to this request is of use; the default where it does not say so legibly."""
     expiry = envelope.get("expirytime")
     try:
         return (parse_us(expiry) - now_us()) / 1e6 if expiry else default

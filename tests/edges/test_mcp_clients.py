@@ -9,7 +9,7 @@ import pytest_asyncio
 from mcp import MCPError
 from mcp_types import TextContent
 
-from helpers.mcp_world import WAIT_S, McpWorld
+from helpers.mcp_world import WAIT_S, McpWorld, opened
 from helpers.server import RunningServer
 
 ERAS = pytest.mark.parametrize("mode", ["2026-07-28", "auto", "legacy"])
@@ -17,11 +17,8 @@ ERAS = pytest.mark.parametrize("mode", ["2026-07-28", "auto", "legacy"])
 
 @pytest_asyncio.fixture
 async def world(server: RunningServer) -> AsyncIterator[McpWorld]:
-    made = McpWorld(server, {})
-    await made.start()
-    async with made.agent():
+    async with opened(server, {}) as made:
         yield made
-    await made.stop()
 
 
 def text_of(result: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import httpx2
+import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -147,3 +148,26 @@ def events(body: str) -> list[Any]:
     return [
         json.loads(line.removeprefix("data: ")) for line in body.splitlines() if line.startswith("data: ")
     ]
+
+
+async def post(world: McpWorld, message: dict[str, Any], **headers: str) -> httpx.Response:
+    """Send one of the above, with headers added or replaced."""
+    async with world.http() as http:
+        return await http.post(
+            world.edge.address, content=message["content"], headers=message["headers"] | headers
+        )
+
+
+@asynccontextmanager
+async def opened(server: RunningServer, settings: Mapping[str, Any]) -> AsyncIterator[McpWorld]:
+    """A world with its edge and its agent up."""
+    world = McpWorld(server, settings)
+    await world.start()
+    async with world.agent():
+        yield world
+    await world.stop()
+
+
+def settings(**values: object) -> pytest.MarkDecorator:
+    """Settings of the edge for one test."""
+    return pytest.mark.parametrize("world", [values], indirect=True)

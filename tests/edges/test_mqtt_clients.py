@@ -112,11 +112,13 @@ async def test_a_device_of_3_1_1_is_recognised_by_its_reply_topic(world: MqttWor
     reply = "m.ask3.reply.talk-2"
     async with client(world, "ask-4", 4) as device, world.channel(reply).join() as replies:
         await device.subscribe("m/ask3/set", qos=1)
-        receipt = await world.channel("m.ask3.set").publish(b"talk-2", fabreply=reply, correlationid="talk-2")
+        asking = world.channel("m.ask3.set")
+        receipt = await asking.publish(b"talk-2", fabreply=reply, fabcorr="QUJD", correlationid="talk-2")
         command = await next_message(device)
         await device.publish(f"m/ask3/reply/{command.payload.decode()}", b"21.5", qos=1)
         envelope = await next_of(replies)
     assert (envelope.causationid, envelope.correlationid, envelope.kind) == (receipt.id, "talk-2", "response")
+    assert envelope.get("fabcorr") == "QUJD", "as whoever waits for it asked"
 
 
 async def test_an_answer_of_another_device_has_no_cause(world: MqttWorld) -> None:

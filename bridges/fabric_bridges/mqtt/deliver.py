@@ -13,13 +13,13 @@ from fabric.client import Fabric, channel_of
 from fabric.clock import now_us
 from fabric.errors import FabricError
 from fabric_bridges.edge import House
-from fabric_bridges.mqtt.replies import Asked, Replies
+from fabric_bridges.mqtt.replies import Replies
 from fabric_bridges.mqtt.session import Session
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lower import lower, remaining_s
-from fabric_codecs.mqtt.packets import Publish, Subscription
+from fabric_codecs.mqtt.packets import Subscription
 from fabric_codecs.translate.losses import Loss, LossCode
 
 __all__ = ["Delivery", "Outlet"]
@@ -156,26 +156,13 @@ class Delivery:
             self._count_losses(envelope, (TOO_LARGE,))
             return
         self._outlet.write(data)
-        self._expect_answer(envelope, translation.message, left_s, now)
+        self._replies.went_out(self._session.client_id, envelope, translation.message, left_s, now)
         position = f"{envelope.stream}:{envelope.sequence}" if envelope.stream else ""
         self._house.journal.record(
             envelope, "mqtt.out", peer=self._session.client_id, losses=translation.losses, position=position
         )
         self._messages.inc()
         self._count_losses(envelope, translation.losses)
-
-    def _expect_answer(self, envelope: Envelope, message: Publish, left_s: int | None, now: int) -> None:
-        reply = envelope.get("fabreply")
-        if reply is None:
-            return
-        correlation = message.properties.correlation_data or envelope.id.encode()
-        asked = Asked(
-            envelope.id,
-            envelope.correlationid or envelope.id,
-            correlation,
-            self._replies.expires(left_s, now),
-        )
-        self._replies.went_out(self._session.client_id, envelope, reply, asked)
 
     def _count_losses(self, envelope: Envelope, losses: tuple[Loss, ...]) -> None:
         for loss in losses:

@@ -6,7 +6,6 @@ and no coroutine for a message while the publish window has room. Above: `connec
 `lift`, `replies`.
 """
 
-from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -130,5 +129,5 @@ def _answer(envelope: Envelope, asked: Asked) -> Envelope:
         if envelope.type == "io.agentfabric.event":
             changes |= {"type": "io.agentfabric.response"}
     if envelope.get("fabcorr") is None:
-        changes["fabcorr"] = b64encode(asked.correlation).decode()
+        changes["fabcorr"] = asked.fabcorr
     return envelope.replace(None, **changes)

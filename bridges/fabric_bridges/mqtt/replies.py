@@ -5,21 +5,23 @@ caused it, or None. Bounded: the oldest are forgotten first. Kept per device: no
 answer.
 """
 
+from base64 import b64encode
 from collections import OrderedDict
 from typing import NamedTuple
 
 from fabric_codecs.envelope import Envelope
+from fabric_codecs.mqtt.packets import Publish
 from fabric_codecs.names import encode_level
 
 __all__ = ["Asked", "Replies"]
 
 
 class Asked(NamedTuple):
-    """The message that wants an answer; `correlation` is what a device of version 5 sends back."""
+    """The message that wants an answer; `fabcorr` is how whoever waits for the answer knows it."""
 
     id: str
     correlationid: str
-    correlation: bytes
+    fabcorr: str
     until_us: int
 
 
@@ -37,14 +39,23 @@ class Replies:
     def __len__(self) -> int:
         return len(self._asked)
 
-    def went_out(self, client_id: str, envelope: Envelope, channel: str, asked: Asked) -> None:
-        """Remember a message that asks `client_id` for an answer on `channel`.
+    def went_out(
+        self, client_id: str, envelope: Envelope, message: Publish, left_s: int | None, now_us: int
+    ) -> None:
+        """Remember a message that asks `client_id` for an answer, for as long as one is worth something.
 
         An answer without Correlation Data (3.1.1 has none) is recognised when a level of its topic is the
         id of the message or of its conversation (`greenhouse/reply/<id>`), and only then: on a shared topic
         nobody could tell.
         """
-        self._keep((client_id, channel, asked.correlation), asked)
+        channel = envelope.get("fabreply")
+        if channel is None:
+            return
+        lasting_us = self._memory_us if left_s is None else min(left_s * 1_000_000, self._memory_us)
+        fabcorr = envelope.get("fabcorr") or b64encode(envelope.id.encode()).decode()
+        asked = Asked(envelope.id, envelope.correlationid or envelope.id, fabcorr, now_us + lasting_us)
+        if message.properties.correlation_data is not None:
+            self._keep((client_id, channel, message.properties.correlation_data), asked)
         levels = channel.split(".")
         names = (envelope.id, envelope.correlationid, envelope.causationid)
         if any(name and encode_level(name) in levels for name in names):
@@ -60,11 +71,6 @@ class Replies:
             del self._asked[key]
             return None
         return asked
-
-    def expires(self, remaining_s: int | None, now_us: int) -> int:
-        """When to forget a message that is worth an answer for `remaining_s` more seconds."""
-        lasting_us = self._memory_us if remaining_s is None else remaining_s * 1_000_000
-        return now_us + min(lasting_us, self._memory_us)
 
     def _keep(self, key: Key, asked: Asked) -> None:
         self._asked[key] = asked

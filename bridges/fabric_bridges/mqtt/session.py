@@ -6,10 +6,10 @@ A connection lives through four states, and no other:
      |                   |                                                          ^
      +-----fault---------+------------rejected--------------------------------------+
 
-`RULES` says which packet may come in which state; whatever has no row is a Protocol Error. `session`
-decides, the listener acts: it publishes what it is told to `Offer` and reports the outcome to `settled`, it
-joins what
-`Subscribed` names and reports to `joined`. Times are not known here: the listener watches `silence_s`.
+`RULES` says which packet may come in which state; whatever has no row is a Protocol Error. The session
+decides, its connection acts: it publishes what it is told to `Offer` and reports the outcome to `settled`, it
+joins what `Subscribed` names and reports to `joined`. Times are not known here: the listener watches
+`silence_s`.
 
 What MQTT has and this fabric does not (yet) is refused, never ignored:
 

@@ -203,6 +203,21 @@ async def test_bounds_of_size_time_and_number_are_kept(server: RunningServer) ->
             assert (await again.ask(API_VERSIONS)).error_code == 0
 
 
+async def test_a_peer_that_does_not_read_its_answer_is_cut_after_a_while(server: RunningServer) -> None:
+    async with kafka_world(server, stall_timeout_s=0.1) as world:
+        await world.publish("d.stall", *(b"x" * 1_000_000 for _ in range(7)))
+        async with raw_client(world.edge.address, receive_buffer_bytes=4096) as client:
+            await client.ask(metadata("d.stall"))
+            asked = fetch(
+                ("d.stall", 0, 0), wait_s=WAIT_S, max_bytes=i32(8 << 20), partition_max_bytes=8 << 20
+            )
+            for _ in range(3):  # more than the kernel's buffers take
+                client.send(request_frame(asked))
+            async with asyncio.timeout(WAIT_S):
+                while world.metrics.value("fabric_edge_connections", edge="kafka"):  # noqa: ASYNC110  a gauge
+                    await asyncio.sleep(0.01)
+
+
 async def test_requests_sent_ahead_are_answered_in_order_even_in_one_packet(world: KafkaWorld) -> None:
     async with raw_client(world.edge.address) as client:
         asked = [metadata("d.ahead"), EVERYTHING, fetch(("d.ahead", 0, 0)), API_VERSIONS] * 5

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -138,10 +139,17 @@ def records_of(partition: Any) -> list[Record]:
 
 
 @asynccontextmanager
-async def raw_client(address: str, *, logged_in: bool = True) -> AsyncIterator[RawClient]:
+async def raw_client(
+    address: str, *, logged_in: bool = True, receive_buffer_bytes: int = 0
+) -> AsyncIterator[RawClient]:
     """A connection to `host:port`, closed at the end."""
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    ours = socket.socket()
+    ours.setblocking(False)
+    if receive_buffer_bytes:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    await asyncio.get_running_loop().sock_connect(ours, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=ours, limit=1024)
     client = RawClient(reader, writer)
     try:
         if logged_in:

@@ -1,7 +1,6 @@
 """`fabric`: the command line. One module a command, loaded when it is asked for.
 
-Output is for people; `--json` prints one JSON value a line instead. Results go to stdout, everything else
-to stderr.
+Output is for people; `--json` prints one JSON value a line. Results go to stdout, everything else to stderr.
 
 | exit code | meaning |
 |---|---|
@@ -26,8 +25,7 @@ from fabric.errors import FabricError
 
 __all__ = ["main"]
 
-# name -> (module with a click command called `command`, what it does). A command whose package is absent is
-# not shown.
+# name -> (module with a click command called `command`, what it does); not shown where the module is absent
 COMMANDS = {
     "up": ("fabric.cli.up", "Start a fabric here: NATS, the edges, health and metrics."),
     "demo": ("fabric.cli.demo", "One story through MCP, A2A, MQTT and Kafka, and its causal tree."),

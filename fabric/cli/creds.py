@@ -6,10 +6,9 @@ import click
 
 from fabric.cli.output import emit, json_option, note
 from fabric.config import data_dir
-from fabric.errors import ConfigInvalid, InvalidName
+from fabric.errors import ConfigInvalid
 from fabric.node.credentials import Keyring
 from fabric.node.files import write_private
-from fabric_codecs.errors import CodecError
 
 __all__ = ["command"]
 
@@ -48,10 +47,7 @@ def command(
         raise ConfigInvalid(
             str(home), "no fabric has run here yet, so there are no keys: `fabric up` makes them"
         )
-    try:
-        text = Keyring.open(home).mint(names, channels=channels, history=not no_history, expires_s=expires_s)
-    except CodecError as error:
-        raise InvalidName("name or channel", ", ".join((*names, *channels)), error.what) from None
+    text = Keyring.open(home).mint(names, channels=channels, history=not no_history, expires_s=expires_s)
     if out:
         try:
             write_private(out, text)

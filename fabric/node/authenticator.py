@@ -1,8 +1,7 @@
 """Who is at the door of an edge: tokens from the configuration, or one made for an edge that has none.
 
-In: the settings of the edges. Out: a principal's name, or Unauthenticated. Implements
-`fabric.ports.Authenticator`. Tokens are compared by their digests, in constant time, all of them whichever
-fits, and are never logged.
+In: the settings of the edges. Out: a principal's name, or Unauthenticated (`fabric.ports.Authenticator`).
+Tokens are compared by their digests, in constant time, all of them whichever fits, and are never logged.
 """
 
 import hashlib
@@ -38,12 +37,10 @@ class TokenAuthenticator:
             if hmac.compare_digest(digest, presented):
                 found = principal
         if not found:
-            hint = (
-                f"the token is in {self.files[edge]}"
-                if edge in self.files
-                else f"see [edges.{edge}] in fabric.toml"
+            # Strangers read this too: it may not say where the token is kept.
+            raise Unauthenticated(
+                f"the {edge} edge", "a token; whoever runs `fabric up` sees where it is kept"
             )
-            raise Unauthenticated(f"the {edge} edge", hint)
         return found
 
     def _tokens(self, home: Path, edge: str, settings: EdgeSettings) -> dict[str, str]:

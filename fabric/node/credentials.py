@@ -9,15 +9,16 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import nkeys
 
-from fabric.errors import ConfigInvalid
+from fabric.errors import ConfigInvalid, InvalidName
 from fabric.node.files import write_private
 from fabric.subjects import grants_for
+from fabric_codecs.errors import CodecError
 from fabric_codecs.names import encode_level, pattern_name
 
 __all__ = ["EVERY_NAME", "Keyring"]
@@ -95,13 +96,15 @@ class Keyring:
     ) -> str:
         """A credentials file for one name, several, or EVERY_NAME; the server's logs show the first one.
 
-        `channels` restricts it to channels or patterns: it then has no right to read history, as
-        `history=False` says for all channels. `expires_s` None means never. Raises CodecError for a name
-        that cannot be one.
+        `channels` restricts it to channels or patterns: it then has no right to read history, as with
+        `history=False`. `expires_s` None means never. Raises InvalidName.
         """
         listed = (names,) if isinstance(names, str) else tuple(names)
-        tokens = (EVERY_NAME,) if EVERY_NAME in listed else tuple(encode_level(name) for name in listed)
-        reach = tuple(pattern_name(channel) for channel in channels)
+        if not listed or not all(listed):
+            raise InvalidName("name", "", "it is empty")
+        every = EVERY_NAME in listed
+        tokens = (EVERY_NAME,) if every else tuple(_checked("name", encode_level, name) for name in listed)
+        reach = tuple(_checked("channel", pattern_name, channel) for channel in channels)
         rights = {
             "pub": {"allow": grants_for("publish", tokens, reach, history=history)},
             "sub": {"allow": grants_for("subscribe", tokens, reach, history=history)},
@@ -145,6 +148,13 @@ class Keyring:
         claims["jti"] = base64.b32encode(digest).decode().rstrip("=")
         signed = f"{_segment({'typ': 'JWT', 'alg': 'ed25519-nkey'})}.{_segment(claims)}"
         return f"{signed}.{_base64url(self._keys[issuer].sign(signed.encode()))}"
+
+
+def _checked(what: str, encode: Callable[[str], str], text: str) -> str:
+    try:
+        return encode(text)
+    except CodecError as error:
+        raise InvalidName(what, text, error.what) from None
 
 
 def _unlimited(*limits: str) -> dict[str, Any]:

@@ -29,8 +29,7 @@ def known_edges() -> list[str]:
 
 
 def build_edges(config: Config) -> list[Edge]:
-    """The enabled edges, not yet started. Raises ConfigInvalid naming the edge and the key, or what to
-    install."""
+    """The enabled edges, not yet started. Raises ConfigInvalid naming the edge and what to mend."""
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     for name in config.edges:
         if name not in entries:

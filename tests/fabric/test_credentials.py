@@ -16,10 +16,9 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from fabric.errors import ConfigInvalid
+from fabric.errors import ConfigInvalid, InvalidName
 from fabric.node.credentials import Keyring
 from fabric.subjects import GRANTS, Grant
-from fabric_codecs.errors import CodecError
 from helpers.server import RunningServer
 
 OWNER, STRANGER = "planner", "intruder"
@@ -287,7 +286,13 @@ def test_damaged_keys_are_named_with_the_remedy(tmp_path: Path, damage: str) -> 
         Keyring.open(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["n" * 257, "\ud800"])
-def test_name_that_cannot_be_one_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CodecError):
-        Keyring.open(tmp_path).mint(name)
+@pytest.mark.parametrize("names", ["", (), ("",), ("a", ""), "n" * 257, "\ud800"])
+def test_name_that_cannot_be_one_is_refused(tmp_path: Path, names: str | tuple[str, ...]) -> None:
+    with pytest.raises(InvalidName):
+        Keyring.open(tmp_path).mint(names)
+
+
+@pytest.mark.parametrize("channel", ["a..b", "a.>.b", "", "x" * 2000])
+def test_channel_that_cannot_be_one_is_refused(tmp_path: Path, channel: str) -> None:
+    with pytest.raises(InvalidName):
+        Keyring.open(tmp_path).mint("planner", channels=[channel])

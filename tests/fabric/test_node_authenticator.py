@@ -59,9 +59,10 @@ def test_unknown_edge_lets_nobody_in(tmp_path: Path) -> None:
         door(tmp_path, token="right").authenticate("kafka", "right")
 
 
-def test_made_token_is_named_by_its_file(tmp_path: Path) -> None:
-    with pytest.raises(Unauthenticated, match=r"tokens/mcp"):
+def test_stranger_is_not_told_where_the_token_is(tmp_path: Path) -> None:
+    with pytest.raises(Unauthenticated) as refused:
         door(tmp_path).authenticate("mcp", "wrong")
+    assert str(tmp_path) not in str(refused.value)
 
 
 @pytest.mark.parametrize(

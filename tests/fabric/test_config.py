@@ -3,9 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from fabric.config import Config, EdgeSettings, data_dir, load_config
+from fabric.config import (
+    Config,
+    EdgeSettings,
+    KafkaSettings,
+    NatsSettings,
+    NodeSettings,
+    data_dir,
+    load_config,
+)
 from fabric.errors import ConfigInvalid
 
 EDGES = ("mcp", "mqtt")
@@ -123,3 +132,23 @@ def test_named_file_that_is_missing_is_an_error(environ: dict[str, str]) -> None
 )
 def test_data_directory(environ: dict[str, str], folder: str) -> None:
     assert data_dir(environ) == Path(folder)
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+@pytest.mark.parametrize("kind", [NatsSettings, NodeSettings, KafkaSettings, EdgeSettings])
+def test_every_setting_is_documented_with_its_default(kind: type[msgspec.Struct]) -> None:
+    defaults = msgspec.to_builtins(kind())
+    rows = [f"| `{key}` | `{msgspec.json.encode(value).decode()}` |" for key, value in defaults.items()]
+    document = DOCUMENT.read_text()
+    assert [row for row in rows if row not in document and "`options`" not in row] == []
+
+
+def test_documented_example_can_be_used(tmp_path: Path) -> None:
+    example = DOCUMENT.read_text().partition("```toml\n")[2].partition("```")[0]
+    config = load(tmp_path, example)
+    assert config.nats.sync_interval_s == 0
+    assert config.kafka.topics == {"story": "journal", "climate": "greenhouse.>"}
+    assert config.edge("kafka").enabled is False
+    assert config.edge("mqtt").tokens.keys() == {"vent-1", "valve-1"}

@@ -1,6 +1,7 @@
 """Builds the Cython codecs; everything else about the distribution is in pyproject.toml.
 
-`python setup.py build_ext --inplace` compiles every .pyx below codecs/ beside its source. Generated C stays in build/.
+`python setup.py build_ext --inplace` compiles every .pyx below codecs/ beside its source. Generated C stays
+in build/.
 """
 
 from pathlib import Path

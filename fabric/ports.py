@@ -43,7 +43,8 @@ class Authenticator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One record of a topic: `offset` is dense from 0, `time_ms` is when it was stored there, `position` is where
+    """One record of a topic: `offset` is dense from 0, `time_ms` is when it was stored there, `position` is
+    where
     the log that it was published to keeps it (`<stream>:<sequence>`)."""
 
     offset: int

@@ -1,4 +1,5 @@
 """Edges: one folder a protocol, found by the entry point `fabric.bridges`. The contract is in `edge`.
 
-Above: nobody. Below: `fabric`'s public surface and ports, and the codecs. An edge never imports another edge, nor `fabric.jetstream`.
+Above: nobody. Below: `fabric`'s public surface and ports, and the codecs. An edge never imports another
+edge, nor `fabric.jetstream`.
 """

@@ -1,6 +1,7 @@
 """The contract between the node and an edge.
 
-A package is an edge when its entry point in the group `fabric.bridges` names a module-level `EdgeFactory`. The node
+A package is an edge when its entry point in the group `fabric.bridges` names a module-level `EdgeFactory`.
+The node
 reads the edge's section of fabric.toml, calls the factory with it, then `start` once and `stop` once.
 """
 
@@ -19,7 +20,8 @@ __all__ = ["Edge", "EdgeFactory", "House"]
 class House:
     """What the node lends to an edge, for as long as the edge runs.
 
-    `fabric` may speak for any name (`fabric.on_behalf_of(name, protocol=...)`): the edge has authenticated its peer and is answerable
+    `fabric` may speak for any name (`fabric.on_behalf_of(name, protocol=...)`): the edge has authenticated
+    its peer and is answerable
     for the name it uses.
     """
 
@@ -31,8 +33,10 @@ class House:
 
 
 class Edge(Protocol):
-    """A running listener. `start` returns when the port accepts connections; it raises PortInUse with the holder.
-    `stop` refuses new work, lets what is in flight finish for `grace_s`, then closes; it is safe to call twice."""
+    """A running listener. `start` returns when the port accepts connections; it raises PortInUse with the
+    holder.
+    `stop` refuses new work, lets what is in flight finish for `grace_s`, then closes; it is safe to call
+    twice."""
 
     name: str
 

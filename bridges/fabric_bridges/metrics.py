@@ -15,11 +15,17 @@ class EdgeMetrics:
             "fabric_edge_messages_total", "Messages across an edge", ["edge", "direction"], registry=registry
         )
         self.refusals = Counter(
-            "fabric_edge_refusals_total", "Messages or connections refused", ["edge", "reason"], registry=registry
+            "fabric_edge_refusals_total",
+            "Messages or connections refused",
+            ["edge", "reason"],
+            registry=registry,
         )
         self.malformed = Counter(
             "fabric_edge_malformed_total", "Frames that broke the protocol", ["edge"], registry=registry
         )
         self.losses = Counter(
-            "fabric_translation_loss_total", "Losses in translation", ["source", "target", "code"], registry=registry
+            "fabric_translation_loss_total",
+            "Losses in translation",
+            ["source", "target", "code"],
+            registry=registry,
         )

@@ -1,6 +1,7 @@
 """How much a decoder accepts before it refuses: one table, each limit with its reason.
 
-A limit that a peer may change (a listener's `max_packet_bytes`) is a parameter of the decoder with its default here.
+A limit that a peer may change (a listener's `max_packet_bytes`) is a parameter of the decoder with its
+default here.
 """
 
 __all__ = [
@@ -41,12 +42,16 @@ JSON_DEPTH_MAX = 64  # JSON Schema and A2A parts stay below 20; a scanner withou
 
 MQTT_CONNECT_BYTES_MAX = 16 << 10  # from a peer not yet known; a signed token is 1 to 4 KiB
 MQTT_FILTERS_MAX = 256  # in one SUBSCRIBE; AWS IoT allows 8, HiveMQ and EMQX limit by packet size
-MCP_META_BYTES_MAX = 16 << 10  # unknown `_meta` members ride in one header as base64: a quarter of HEADER_BYTES_MAX
+MCP_META_BYTES_MAX = (
+    16 << 10
+)  # unknown `_meta` members ride in one header as base64: a quarter of HEADER_BYTES_MAX
 
 MQTT_PACKET_BYTES_MAX = PAYLOAD_BYTES_MAX + (64 << 10)  # the payload we can store, plus topic and properties
 MQTT_USER_PROPERTIES_MAX = 64  # the specification sets none; EMQX and HiveMQ limit by bytes only
 
-KAFKA_FRAME_BYTES_MAX = 8 << 20  # one request; Kafka's socket.request.max.bytes is 100 MiB, our records are <= 1 MiB
+KAFKA_FRAME_BYTES_MAX = (
+    8 << 20
+)  # one request; Kafka's socket.request.max.bytes is 100 MiB, our records are <= 1 MiB
 KAFKA_RECORDS_MAX = 100_000  # records in one batch; librdkafka's batch.num.messages defaults to 10,000
 KAFKA_HEADERS_MAX = 256  # headers of one record
 KAFKA_NAMED_MAX = 1024  # topics or partitions that one request may name; each costs the server a look

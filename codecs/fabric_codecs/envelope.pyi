@@ -5,12 +5,15 @@ ATTRIBUTES: Final[frozenset[str]]
 class Envelope:
     """The canonical message: a CloudEvents 1.0 event with the fabric's attributes, and its data as raw bytes.
 
-    Built from attributes (`Envelope(b"21.5", id="7", source="/nats/t1", type="io.agentfabric.event")`) or received
+    Built from attributes (`Envelope(b"21.5", id="7", source="/nats/t1", type="io.agentfabric.event")`) or
+    received
     (`from_nats`), in which case an attribute is looked for in the header block only when somebody asks.
-    Immutable: `replace` makes a changed copy. Values are str; an absent attribute is None; `id`, `source` and `type` are
+    Immutable: `replace` makes a changed copy. Values are str; an absent attribute is None; `id`, `source`
+    and `type` are
     required. `ATTRIBUTES` are the fabric's own; others with a legal CloudEvents name are kept as they are.
 
-    Raises CodecError for an illegal attribute name, a control character in a value, an id of more than 64 characters.
+    Raises CodecError for an illegal attribute name, a control character in a value, an id of more than 64
+    characters.
     Equality compares data and attributes, not where the envelope came from.
     """
 
@@ -24,7 +27,8 @@ class Envelope:
     def json(self) -> Any: ...
     def nats_header(self) -> bytes: ...
     def block(self) -> bytes:
-        """For records of what came: the header block untouched, or `nats_header` where the server added lines."""
+        """For records of what came: the header block untouched, or `nats_header` where the server added
+        lines."""
 
     def with_native(self, entries: list[tuple[str, bytes | None]]) -> Envelope: ...
     @property

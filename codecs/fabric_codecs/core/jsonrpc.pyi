@@ -8,13 +8,15 @@ INVALID_REQUEST: Final = -32600
 INVALID_PARAMS: Final = -32602
 
 class Rpc:
-    """One JSON-RPC message. What its kind does not have is None; `params`, `result` and `error` are raw bytes."""
+    """One JSON-RPC message. What its kind does not have is None; `params`, `result` and `error` are raw
+    bytes."""
 
     @property
     def kind(self) -> Literal["request", "notification", "result", "error"]: ...
     @property
     def id(self) -> bytes | None:
-        """Raw, so its type survives: `b'7'` or `b'"7"'`. None for a notification and for an error that knows none."""
+        """Raw, so its type survives: `b'7'` or `b'"7"'`. None for a notification and for an error that knows
+        none."""
     @property
     def method(self) -> str | None: ...
     @property
@@ -29,11 +31,14 @@ class Rpc:
         """The whole message, unknown members included."""
 
 def read_rpc(data: bytes, *, bytes_max: int = JSON_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Rpc:
-    """The message in `data`. Raises CodecError whose `reason` is the code to answer: PARSE_ERROR for what is no JSON,
-    INVALID_REQUEST for JSON that is no message (a batch is none), INVALID_PARAMS for params that are no object."""
+    """The message in `data`. Raises CodecError whose `reason` is the code to answer: PARSE_ERROR for what is
+    no JSON,
+    INVALID_REQUEST for JSON that is no message (a batch is none), INVALID_PARAMS for params that are no
+    object."""
 
 def peek_id(data: bytes) -> bytes | None:
-    """The raw id of a message that may be broken elsewhere, so that the error answer can name it; None when it has none."""
+    """The raw id of a message that may be broken elsewhere, so that the error answer can name it; None when
+    it has none."""
 
 def corr_of_id(raw: bytes) -> str:
     """A raw id as the attribute `fabcorr` carries it: base64 of `i:<digits>` or `s:<text>`."""

@@ -8,7 +8,8 @@ Kind = Literal["object", "array", "string", "number", "boolean", "null"]
 class JsonObject:
     """One object of a checked document: its members' names, and their values as the raw bytes they came in.
 
-    Names are unique (a second one is refused) and keep their order. Objects below it are checked for grammar when the document is
+    Names are unique (a second one is refused) and keep their order. Objects below it are checked for grammar
+    when the document is
     scanned, for unique names when somebody looks into them (`object`).
     """
 
@@ -26,9 +27,11 @@ class JsonObject:
     def text(self, name: str) -> str | None:
         """The text of a string member; None when absent. Raises CodecError when it is of another type."""
     def object(self, name: str) -> JsonObject | None:
-        """An object member, looked into; None when absent. Raises CodecError when it is of another type or repeats a name."""
+        """An object member, looked into; None when absent. Raises CodecError when it is of another type or
+        repeats a name."""
     def splice(self, name: str, value: bytes) -> bytes:
-        """A copy of `raw` with one member replaced, or added at the end; every other byte stays. `value` is JSON, not checked."""
+        """A copy of `raw` with one member replaced, or added at the end; every other byte stays. `value` is
+        JSON, not checked."""
 
 def scan(
     data: bytes,
@@ -37,9 +40,11 @@ def scan(
     bytes_max: int = JSON_BYTES_MAX,
     depth_max: int = JSON_DEPTH_MAX,
 ) -> JsonObject:
-    """The object that is the document. Raises CodecError, with the offset, for anything that is not one JSON object.
+    """The object that is the document. Raises CodecError, with the offset, for anything that is not one JSON
+    object.
 
-    RFC 8259, and I-JSON (RFC 7493) where that leaves receivers apart: UTF-8 only, no lone surrogates even escaped.
+    RFC 8259, and I-JSON (RFC 7493) where that leaves receivers apart: UTF-8 only, no lone surrogates even
+    escaped.
     `depth_max` counts objects and arrays inside each other. `protocol` names the speaker in errors.
     """
 
@@ -50,7 +55,8 @@ def check(
     bytes_max: int = JSON_BYTES_MAX,
     depth_max: int = JSON_DEPTH_MAX,
 ) -> Kind:
-    """What kind of value the document is, after checking all of it. Raises as `scan` does, but takes any value."""
+    """What kind of value the document is, after checking all of it. Raises as `scan` does, but takes any
+    value."""
 
 def kind_of(raw: bytes) -> Kind:
     """What kind a raw value is that this scanner handed out."""

@@ -3,16 +3,20 @@ from collections.abc import Callable
 Handler = Callable[[bytes, bytes, bytes, bytes], object]
 
 class Parser:
-    """Takes what a socket gave, in any pieces, and calls `handlers[sid](subject, reply, header, payload)` for each message.
+    """Takes what a socket gave, in any pieces, and calls `handlers[sid](subject, reply, header, payload)`
+    for each message.
 
-    `header` is the whole header block or b"". A handler that raises is reported to `on_error(sid, exception)`; the
+    `header` is the whole header block or b"". A handler that raises is reported to `on_error(sid,
+    exception)`; the
     stream goes on. A message of an unknown sid (unsubscribed, in flight) is counted in `unclaimed`.
     """
 
     handlers: dict[int, Handler]
     messages: int
     unclaimed: int
-    def __init__(self, handlers: dict[int, Handler], on_error: Callable[[int, Exception], object]) -> None: ...
+    def __init__(
+        self, handlers: dict[int, Handler], on_error: Callable[[int, Exception], object]
+    ) -> None: ...
     def feed(self, data: bytes) -> list[bytes]: ...
 
 class Template:
@@ -21,14 +25,17 @@ class Template:
     def __init__(self, block: bytes) -> None: ...
 
 class Writer:
-    """Commands collected until `take`. Every method appends one whole command, or raises CodecError and appends nothing."""
+    """Commands collected until `take`. Every method appends one whole command, or raises CodecError and
+    appends nothing."""
 
     payload_max: int
     def __init__(self, payload_max: int = ...) -> None: ...
     def __len__(self) -> int: ...
     def take(self) -> bytes: ...
     def command(self, line: bytes) -> None: ...
-    def publish(self, subject: bytes, reply: bytes, header: bytes, payload: bytes, ticket: int = -1) -> None: ...
+    def publish(
+        self, subject: bytes, reply: bytes, header: bytes, payload: bytes, ticket: int = -1
+    ) -> None: ...
     def publish_event(
         self,
         subject: bytes,

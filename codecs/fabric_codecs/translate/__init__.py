@@ -1,1 +1,2 @@
-"""What a translation between protocols kept, folded or lost. The maps themselves stand with their protocol (`lift`, `lower`)."""
+"""What a translation between protocols kept, folded or lost. The maps themselves stand with their protocol
+(`lift`, `lower`)."""

@@ -13,7 +13,8 @@ M = TypeVar("M")
 
 
 class LossCode(StrEnum):
-    """The codes that this version can report; each is spelled as it appears in `fabloss`, metrics and native markers."""
+    """The codes that this version can report; each is spelled as it appears in `fabloss`, metrics and native
+    markers."""
 
     NO_METADATA = "NO_METADATA"
     NUM_PRECISION = "NUM_PRECISION"
@@ -47,5 +48,6 @@ class Translation(Generic[M]):
 
     @property
     def codes(self) -> str:
-        """The loss codes as `fabloss` carries them: comma-separated, in order, once each; empty when nothing was lost."""
+        """The loss codes as `fabloss` carries them: comma-separated, in order, once each; empty when nothing
+        was lost."""
         return ",".join(dict.fromkeys(loss.code.value for loss in self.losses))

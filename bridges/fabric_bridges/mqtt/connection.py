@@ -152,23 +152,23 @@ class Connection(asyncio.Protocol):
         self._out.clear()
         self._out_bytes = 0
 
-    async def has_room(self) -> None:
-        """See `deliver.Outlet`."""
-        if self._out_bytes > self._edge.settings.write_buffer_bytes:
-            self._flush()
-        if not self._room.is_set():
-            await self._room.wait()
+    async def has_room(self, qos: int) -> None:
+        """See `deliver.Outlet`. Nothing is awaited between the last look and the return."""
+        while True:
+            if self._out_bytes > self._edge.settings.write_buffer_bytes:
+                self._flush()
+            if not self._room.is_set():
+                await self._room.wait()
+            elif qos and len(self.session.unacknowledged) >= self.session.send_window:
+                self._window.clear()
+                await self._window.wait()
+            else:
+                return
 
     def failed(self, error: BaseException) -> None:
         """See `deliver.Outlet`."""
         log.error("a subscription of mqtt client %r ended", self.session.client_id, exc_info=error)
         self.end(*OUR_FAULT)
-
-    async def has_window(self) -> None:
-        """See `deliver.Outlet`."""
-        while len(self.session.unacknowledged) >= self.session.send_window:
-            self._window.clear()
-            await self._window.wait()
 
     # Packets
 
@@ -194,6 +194,8 @@ class Connection(asyncio.Protocol):
             self._act(session.receive(self._pending.popleft()))
         if self._fault is not None and not self._pending and self._work is None:
             error, self._fault = self._fault, None
+            if session.state is State.ENDED:
+                return  # whatever follows a DISCONNECT is nobody's business
             self._edge.house.metrics.malformed.labels("mqtt").inc()
             self._act(session.broken(error, self._decoder.version))
         if len(session.unacknowledged) < session.send_window:

@@ -19,8 +19,8 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lower import lower, remaining_s
-from fabric_codecs.mqtt.packets import Subscription
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.mqtt.packets import Publish, Subscription
+from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
 __all__ = ["Delivery", "Outlet"]
 
@@ -35,11 +35,9 @@ class Outlet(Protocol):
     def write(self, data: bytes) -> None:
         """Hand over whole packets."""
 
-    async def has_room(self) -> None:
-        """Until the device reads again. Ends with the connection, which cancels whoever waits."""
-
-    async def has_window(self) -> None:
-        """Until fewer than `send_window` of our messages are unacknowledged."""
+    async def has_room(self, qos: int) -> None:
+        """Until one more message may be written: the device reads and, at QoS 1, acknowledges. Ends with the
+        connection, which cancels whoever waits."""
 
     def failed(self, error: BaseException) -> None:
         """A subscription ended that should not have: the device must not believe that it is still fed."""
@@ -126,35 +124,16 @@ class Delivery:
         if feed.options.no_local and envelope.source == self._fabric.source:
             return
         qos = 0 if envelope.stream is None else feed.options.qos  # a live message promises no more than QoS 0
-        await self._outlet.has_room()
-        if qos:
-            await self._outlet.has_window()
+        await self._outlet.has_room(qos)
         now = now_us()
         left_s = remaining_s(envelope, now)
         if left_s is not None and left_s <= 0:
             self._refuse("expired")
             return
-        packet_id = self._session.next_packet_id(envelope.id) if qos else 0
-        try:
-            translation = lower(
-                envelope,
-                channel_of(envelope.address.decode()),
-                version=self._session.version,
-                qos=qos,
-                now_us=now,
-                packet_id=packet_id,
-                subscription_ids=feed.subscription_ids,
-            )
-            data = encode(translation.message, self._session.version)
-        except CodecError as error:
-            self._withdraw(packet_id, "untranslatable")
-            log.info("%s cannot be told to mqtt client %s: %s", envelope.id, self._session.client_id, error)
+        lowered = self._lower(feed, envelope, qos, now)
+        if lowered is None:
             return
-        limit = self._session.packet_bytes_max
-        if limit and len(data) > limit:  # 3.1.2-25: discarded as if it had been sent; said in the metrics
-            self._withdraw(packet_id, "too_large")
-            self._count_losses(envelope, (TOO_LARGE,))
-            return
+        translation, data = lowered
         self._outlet.write(data)
         self._replies.went_out(self._session.client_id, envelope, translation.message, left_s, now)
         position = f"{envelope.stream}:{envelope.sequence}" if envelope.stream else ""
@@ -163,6 +142,33 @@ class Delivery:
         )
         self._messages.inc()
         self._count_losses(envelope, translation.losses)
+
+    def _lower(
+        self, feed: _Feed, envelope: Envelope, qos: int, now: int
+    ) -> tuple[Translation[Publish], bytes] | None:
+        """The packet and its bytes, or None (counted) when this client cannot be sent the message at all."""
+        session = self._session
+        packet_id = session.next_packet_id(envelope.id) if qos else 0
+        try:
+            translation = lower(
+                envelope,
+                channel_of(envelope.address.decode()),
+                version=session.version,
+                qos=qos,
+                now_us=now,
+                packet_id=packet_id,
+                subscription_ids=feed.subscription_ids,
+            )
+            data = encode(translation.message, session.version)
+        except CodecError as error:
+            self._withdraw(packet_id, "untranslatable")
+            log.info("%s cannot be told to mqtt client %s: %s", envelope.id, session.client_id, error)
+            return None
+        if session.packet_bytes_max and len(data) > session.packet_bytes_max:
+            self._withdraw(packet_id, "too_large")  # 3.1.2-25: discarded as if it had been sent
+            self._count_losses(envelope, (TOO_LARGE,))
+            return None
+        return translation, data
 
     def _count_losses(self, envelope: Envelope, losses: tuple[Loss, ...]) -> None:
         for loss in losses:

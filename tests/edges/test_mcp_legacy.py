@@ -1,7 +1,7 @@
 """MCP 2025-11-25 byte by byte: sessions, their ends, and calls that outlive their connection."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -28,6 +28,15 @@ async def begin_session(world: McpWorld, http: httpx.AsyncClient) -> dict[str, s
     answer = await http.post(world.edge.address, **legacy("initialize", **params))
     assert answer.json()["result"]["protocolVersion"] == "2025-11-25"
     return {"Mcp-Session-Id": answer.headers["mcp-session-id"], "Content-Type": "application/json"}
+
+
+def connections(world: McpWorld) -> float:
+    return world.metrics.value("fabric_edge_connections", edge="mcp")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - a gauge has no event
+        await asyncio.sleep(0)
 
 
 async def test_a_legacy_request_needs_a_session(world: McpWorld) -> None:
@@ -81,6 +90,10 @@ async def test_a_legacy_call_goes_on_when_its_client_leaves(world: McpWorld) -> 
             "POST", world.edge.address, content=message["content"], headers=session
         ) as answer:
             assert "notifications/progress" in await asyncio.wait_for(anext(answer.aiter_text()), WAIT_S)
+        await asyncio.wait_for(until(lambda: connections(world) == 0), WAIT_S)
+        # Another call to the same agent and back: a cancellation would have arrived before it.
+        other = legacy("tools/call", id=2, name=world.tool("nothing")) | {"headers": session}
+        assert "result" in (await http.post(world.edge.address, **other)).json()
         world.release.set()
         await asyncio.wait_for(world.handler_done.wait(), WAIT_S)
     assert not world.handler_cancelled.is_set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fabric.client import Call, Fabric, Session, Skill
+from fabric.client import Call, Skill
+from fabric.connect import connect
 from fabric.node.credentials import Keyring
 from helpers.cli import BOUND_S, fabric, fabric_up, finish, start
 from helpers.server import RunningServer
@@ -22,8 +24,7 @@ def mode_of(file: str) -> int:
 
 @asynccontextmanager
 async def thermostat(address: Any) -> AsyncIterator[None]:
-    session = Session([address["nats_url"]], name="greenhouse", credentials=address["creds"])
-    async with Fabric(session, "greenhouse", owns_session=True) as connected:
+    async with connect("greenhouse", url=address["nats_url"], credentials=address["creds"]) as connected:
         skills = [Skill("climate")]
         async with connected.agent("thermostat", skills=skills, description="Keeps it warm") as agent:
 
@@ -72,7 +73,7 @@ async def test_tail_prints_live_messages_until_it_is_interrupted(up: Any, tmp_pa
         assert b"listening on news.*" in await tail.stderr.readline()
         assert (await fabric(tmp_path, "pub", "news.today", "hi", "--live")).code == 0
         message = json.loads(await tail.stdout.readline())
-    tail.send_signal(2)
+    tail.send_signal(signal.SIGINT)
     ended = await finish(tail)
     assert (message["subject"], message["data"], "position" in message) == ("news.today", "hi", False)
     assert (ended.code, ended.err) == (0, "")
@@ -96,6 +97,30 @@ async def test_call_prints_the_result_and_its_progress(up: Any, tmp_path: Path, 
         called = await fabric(tmp_path, "call", "thermostat.set_temperature", *arguments, "--json")
     assert called.lines() == [{"celsius": 21.5}]
     assert called.err == "... 1 of 2 heating\n"
+
+
+async def test_interrupted_call_is_cancelled_at_the_agent(up: Any, tmp_path: Path) -> None:
+    started, cancelled = asyncio.Event(), asyncio.Event()
+    async with (
+        connect("sleeper", url=up["nats_url"], credentials=up["creds"]) as connected,
+        connected.agent("sleeper") as agent,
+    ):
+
+        @agent.tool
+        async def sleep() -> None:
+            """Until told otherwise."""
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        calling = await start(tmp_path, "call", "sleeper.sleep")
+        async with asyncio.timeout(BOUND_S):
+            await started.wait()
+            calling.send_signal(signal.SIGINT)
+            await cancelled.wait()
+        assert (await finish(calling)).code == 130
 
 
 async def test_unknown_tool_says_which_there_are(up: Any, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from fabric.rules.ledger import Ledger
 from fabric.rules.missed import MissedCounter
 from fabric.rules.repair import Track, Verdict
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.nats.headers import positions, source_agrees, value_in
+from fabric_codecs.nats.headers import mark_of, positions, source_agrees, value_in
 
 if TYPE_CHECKING:
     from fabric.client.session import Session
@@ -196,7 +196,7 @@ class Member:
         return on_durable
 
     def _on_live(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
-        self._live.observe(subject, value_in(header, b"ce-fablive"))
+        self._live.observe(subject, *mark_of(header))
         if self._handler is None and self._is_full(data):
             self._overflowed += 1
         elif not source_agrees(subject, header):

@@ -7,11 +7,11 @@ counts what it missed.
 | the next one               | remember |
 | a later one                | the numbers between were missed |
 | an earlier or equal one    | nothing: a restart has another process name, so it is a late copy |
+| none (below 0)             | nothing |
 """
 
 __all__ = ["MissedCounter"]
 
-DIGITS_MAX = 15  # a hundred thousand messages a second for three centuries
 SENDERS_MAX = 4096  # the sender heard from least recently is forgotten; its next message counts nothing
 
 
@@ -24,12 +24,11 @@ class MissedCounter:
         self.missed = 0
         self._last: dict[tuple[bytes, bytes], int] = {}
 
-    def observe(self, subject: bytes, mark: bytes) -> None:
-        """One live message with its `fablive` value; a value that is none is ignored."""
-        process, _, text = mark.rpartition(b":")
-        if not text.isdigit() or len(text) > DIGITS_MAX:
+    def observe(self, subject: bytes, process: bytes, number: int) -> None:
+        """One live message with the two parts of its mark."""
+        if number < 0:
             return
-        number, key = int(text), (subject, process)
+        key = (subject, process)
         last = self._last.pop(key, None)
         if last is None:
             if len(self._last) >= SENDERS_MAX:

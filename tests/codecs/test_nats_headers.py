@@ -10,6 +10,7 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import encode_level
 from fabric_codecs.nats.headers import (
+    mark_of,
     number_in,
     positions,
     server_value_in,
@@ -137,6 +138,32 @@ def test_of_a_senders_lines_the_first_counts() -> None:
 def test_an_absent_or_odd_number_is_minus_one(header: bytes) -> None:
     assert positions(header) == (-1, -1)
     assert number_in(header, b"Nats-Sequence") == -1
+
+
+@pytest.mark.parametrize(
+    ("value", "mark"),
+    [
+        (b"p:1", (b"p", 1)),
+        (b"0a1b2c3d4e:17", (b"0a1b2c3d4e", 17)),
+        (b"a:b:3", (b"a:b", 3)),
+        (b"p:0", (b"p", 0)),
+        (b"p:" + b"9" * 18, (b"p", 10**18 - 1)),
+    ],
+)
+def test_a_mark_is_a_process_and_its_running_number(value: bytes, mark: tuple[bytes, int]) -> None:
+    assert mark_of(block(b"ce-fablive: " + value, b"ce-fablive: q:9")) == mark
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"p", b"7", b":", b":7", b"p:", b"p:x", b"p:-9", b"p: 9", b"p:9 ", b"\xff:\xff", b"p:\xb2"]
+)
+def test_a_mark_that_is_none_has_no_number(value: bytes) -> None:
+    assert mark_of(block(b"ce-fablive: " + value))[1] == -1
+
+
+def test_a_message_without_a_mark_or_with_one_beyond_reason_has_no_number() -> None:
+    assert mark_of(b"") == mark_of(block(b"ce-id: p:1")) == (b"", -1)
+    assert mark_of(block(b"ce-fablive: p:" + b"9" * 5000))[1] == -1
 
 
 @pytest.mark.parametrize("cut", range(1, 30))

@@ -1,4 +1,4 @@
-"""Counting what never came: every row of the table, and marks that are none."""
+"""Counting what never came: every row of the table."""
 
 import pytest
 
@@ -11,8 +11,13 @@ S, T = b"fab.lv.a.x", b"fab.lv.b.x"
 def missed_after(*marks: bytes) -> int:
     counter = MissedCounter()
     for mark in marks:
-        counter.observe(S, mark)
+        counter.observe(S, *parts(mark))
     return counter.missed
+
+
+def parts(mark: bytes) -> tuple[bytes, int]:
+    process, _, number = mark.rpartition(b":")
+    return process, int(number)
 
 
 @pytest.mark.parametrize(
@@ -33,22 +38,14 @@ def test_numbers_between_two_were_missed(marks: tuple[bytes, ...], count: int) -
     assert missed_after(*marks) == count
 
 
-@pytest.mark.parametrize(
-    "mark", [b"", b"p", b"p:", b"p:x", b"p:-9", b"p: 9", b"p:9 ", b"\xff:\xff", b"p:\xb2"]
-)
-def test_a_mark_that_is_none_counts_nothing(mark: bytes) -> None:
-    assert missed_after(b"p:1", mark, b"p:2") == 0
-
-
-def test_a_number_beyond_reason_counts_nothing() -> None:
-    # One hostile message must not make a counter useless, nor int() slow.
-    assert missed_after(b"p:1", b"p:" + b"9" * 5000, b"p:2") == 0
+def test_a_message_without_a_mark_counts_nothing() -> None:
+    assert missed_after(b"p:1", b":-1", b"p:-1", b"p:2") == 0
 
 
 def test_channels_are_counted_apart() -> None:
     counter = MissedCounter()
     for subject, mark in ((S, b"p:1"), (T, b"p:9"), (S, b"p:2"), (T, b"p:10")):
-        counter.observe(subject, mark)
+        counter.observe(subject, *parts(mark))
     assert counter.missed == 0
 
 

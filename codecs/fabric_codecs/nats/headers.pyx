@@ -57,6 +57,22 @@ def server_value_in(bytes header, bytes name):
     return b"" if value == NULL else PyBytes_FromStringAndSize(value, size)
 
 
+def mark_of(bytes header):
+    """(process, running number) of a live message, from the sender's `ce-fablive: <process>:<n>`; (b"", -1) where that line is
+    absent or holds something else."""
+    cdef Py_ssize_t size = 0
+    cdef Token token
+    cdef const char* value = header_value(PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header), b"\r\nce-fablive: ", 14, &size)
+    if value == NULL:
+        return b"", -1
+    token.start = token.stop = size
+    while token.start > 0 and value[token.start - 1] != 58:
+        token.start -= 1
+    if token.start < 2:
+        return b"", -1
+    return PyBytes_FromStringAndSize(value, token.start - 1), number(value, token)
+
+
 def ticket_of(bytes subject):
     """The number after the last dot of a reply subject, or -1."""
     cdef const char* text = PyBytes_AS_STRING(subject)

@@ -43,14 +43,11 @@ class Authenticator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One record of a topic: `offset` is dense from 0, `time_ms` is when it was stored there, `position` is
-    where
-    the log that it was published to keeps it (`<stream>:<sequence>`)."""
+    """One record of a topic: `offset` is dense from 0, `time_ms` is when it was stored."""
 
     offset: int
     time_ms: int
     envelope: Envelope
-    position: str
 
 
 class TopicLog(Protocol):

@@ -258,14 +258,10 @@ def _channel_of(topic: str) -> str:
 
 
 def _record(stored: Stored) -> StoredRecord:
-    header = stored.header
-    # <stream> <sequence> <filter> <destination> <original subject> ...
-    stream, sequence = value_in(header, b"Nats-Stream-Source").split(b" ", 2)[:2]
     return StoredRecord(
         stored.sequence - 1,
-        _milliseconds(value_in(header, b"Nats-Time-Stamp")),
-        Envelope.from_nats(stored.subject, header, stored.data),
-        f"{stream.decode()}:{sequence.decode()}",
+        _milliseconds(value_in(stored.header, b"Nats-Time-Stamp")),
+        Envelope.from_nats(stored.subject, stored.header, stored.data),
     )
 
 

@@ -1,7 +1,8 @@
 """Deliver: a Fetch request -> record batches, now or when there are enough of them.
 
-In: what the client asks for. Out: `FetchResponse`. Each record that is handed over is lowered, counted and
-written down in the journal. Above: `session`. Below: `catalogue`, the codec's `lower` and `records`.
+In: what the client asks for. Out: `FetchResponse`. What is handed over is counted, and not written down in
+the journal: the log holds it already, and the journal's own topic would grow with every reading.
+Above: `session`. Below: `catalogue`, the codec's `lower` and `records`.
 
     look (bounds) -> fill (read) -> enough bytes, an error, more than fits, or time is up? --yes--> answer
        ^--------------------------------- wait for growth <------------------------------no
@@ -27,8 +28,6 @@ from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
 __all__ = ["Delivery"]
 
-HOP = "kafka.out"
-
 
 class Delivery:
     """Answers the Fetch requests of every connection."""
@@ -39,8 +38,8 @@ class Delivery:
         self._settings = settings
         self._handed_over = house.metrics.messages.labels("kafka", "out")
 
-    async def fetch(self, request: FetchRequest, peer: str) -> FetchResponse:
-        """Records for `peer` from each offset on: one at least if there is any, about as many as asked."""
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """Records from each offset on: one at least if there is any, about as many as asked."""
         if request.session_id:  # none was ever granted
             return FetchResponse((), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
         wait_s = min(max(request.max_wait_ms, 0) / 1000, self._settings.fetch_wait_max_s)
@@ -48,7 +47,7 @@ class Delivery:
         takes = [await self._take(asked) for asked in request.partitions]
         while True:
             await asyncio.gather(*(take.look() for take in takes))
-            await self._fill(takes, max(1, min(request.max_bytes, self._settings.fetch_bytes_max)), peer)
+            await self._fill(takes, max(1, min(request.max_bytes, self._settings.fetch_bytes_max)))
             enough = sum(take.taken_bytes for take in takes) >= request.min_bytes
             remaining_s = deadline - monotonic()
             if enough or remaining_s <= 0 or not takes or any(take.is_settled for take in takes):
@@ -66,23 +65,23 @@ class Delivery:
                 take.fail(NoSuchTopic(asked.topic))
         return take
 
-    async def _fill(self, takes: Iterable["_Take"], bytes_max: int, peer: str) -> None:
+    async def _fill(self, takes: Iterable["_Take"], bytes_max: int) -> None:
         room = bytes_max - sum(take.taken_bytes for take in takes)
         for take in takes:
             before = take.taken_bytes
-            await self._fill_one(take, min(take.bytes_max, before + room), peer)
+            await self._fill_one(take, min(take.bytes_max, before + room))
             room -= take.taken_bytes - before
 
-    async def _fill_one(self, take: "_Take", bytes_max: int, peer: str) -> None:
+    async def _fill_one(self, take: "_Take", bytes_max: int) -> None:
         while take.next < take.end and take.taken_bytes < bytes_max:
             records = await take.read(bytes_max - take.taken_bytes)
             if not records:  # an error, or a replica that lags behind the leader whose bounds we know
                 return
             for stored in records:
-                if not self._hand_over(take, stored, bytes_max, peer):
+                if not self._hand_over(take, stored, bytes_max):
                     return
 
-    def _hand_over(self, take: "_Take", stored: StoredRecord, bytes_max: int, peer: str) -> bool:
+    def _hand_over(self, take: "_Take", stored: StoredRecord, bytes_max: int) -> bool:
         try:
             translation = lower(stored.envelope, stored.offset, stored.time_ms)
             is_added = take.add(translation.message, bytes_max)
@@ -91,18 +90,14 @@ class Delivery:
             translation = _unreadable(stored, error)
             is_added = take.add(translation.message, bytes_max)
         if is_added:
-            self._note(stored, translation.losses, peer)
+            self._count(stored, translation.losses)
         return is_added
 
-    def _note(self, stored: StoredRecord, losses: Sequence[Loss], peer: str) -> None:
-        envelope = stored.envelope
+    def _count(self, stored: StoredRecord, losses: Sequence[Loss]) -> None:
         self._handed_over.inc()
         for loss in losses:
-            origin = envelope.get("fabproto") or "nats"
+            origin = stored.envelope.get("fabproto") or "nats"
             self._house.metrics.losses.labels(origin, "kafka", loss.code.value).inc()
-        # A record of the journal is not written down in the journal: reading it would make it longer.
-        if envelope.header("Fab-Hop") is None:
-            self._house.journal.record(envelope, HOP, peer=peer, losses=losses, position=stored.position)
 
     def _answer(self, take: "_Take") -> FetchedPartition:
         if take.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:

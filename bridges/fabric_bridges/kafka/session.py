@@ -70,7 +70,6 @@ class Session:
         self._delivery = delivery
         self._address = address
         self._state = State.STRANGER
-        self._principal = ""
 
     @property
     def is_ready(self) -> bool:
@@ -109,12 +108,12 @@ class Session:
         return _answer(header, refusal, ends="unauthenticated")
 
     def _knows(self, plain: bytes) -> bool:
-        # RFC 4616: authorization identity NUL user NUL password. The token says who it is, not the user.
+        # RFC 4616: authorization identity NUL user NUL password. The token alone says who it is.
         parts = plain.split(b"\0")
         if len(parts) != 3:
             return False
         try:
-            self._principal = self._house.authenticator.authenticate("kafka", parts[2].decode())
+            self._house.authenticator.authenticate("kafka", parts[2].decode())
         except (Unauthenticated, UnicodeDecodeError):
             return False
         self._state = State.READY
@@ -173,8 +172,7 @@ class Session:
         return responses.OffsetAnswer(topic, partition, timestamp_ms=found[0].time_ms, offset=found[0].offset)
 
     async def _fetch(self, header: RequestHeader, request: requests.FetchRequest) -> Answer:
-        peer = header.client_id or self._principal
-        return _answer(header, await self._delivery.fetch(request, peer))
+        return _answer(header, await self._delivery.fetch(request))
 
     async def _produce(self, header: RequestHeader, request: requests.ProduceRequest) -> Answer:
         if request.acks == 0:

@@ -14,7 +14,7 @@ from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.packets import Connack, Connect, Packet
 from fabric_codecs.mqtt.wire import Decoder
 from helpers.http_door import TOKEN, Counted, OneToken
-from helpers.kafka_world import Crossing, Noted
+from helpers.noted import Crossing, Noted
 from helpers.server import RunningServer
 
 __all__ = ["WAIT_S", "Device", "MqttWorld", "codes", "hello", "mqtt_world"]

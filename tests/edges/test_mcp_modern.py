@@ -210,3 +210,16 @@ async def test_a_long_list_comes_in_pages(world: McpWorld) -> None:
         names += [tool["name"] for tool in page["tools"]]
     assert names == sorted(set(names))
     assert {world.tool("echo"), world.tool("wait")} <= set(names)
+
+
+@settings(calls_max=1)
+async def test_one_call_too_many_is_refused_with_when_to_come_back(world: McpWorld) -> None:
+    held = asyncio.create_task(post(world, modern("tools/call", name=world.tool("wait"))))
+    await asyncio.wait_for(world.handler_started.wait(), WAIT_S)
+    refused = await post(world, modern("tools/call", name=world.tool("nothing")))
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    data = refused.json()["error"]["data"]
+    assert (data["reason"], data["retry_after_ms"], data["depth"]) == ("full", 1000, 1)
+    world.release.set()
+    assert "result" in (await held).json()
+    assert "result" in (await post(world, modern("tools/call", name=world.tool("nothing")))).json()

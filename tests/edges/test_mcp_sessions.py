@@ -1,5 +1,7 @@
 """Legacy MCP sessions as a table: room, owners, and time that the test moves."""
 
+from collections.abc import Callable
+
 import pytest
 
 from fabric.errors import CallCancelled, FabricError, Refused
@@ -16,6 +18,15 @@ class Call:
     def __init__(self) -> None:
         self.ended = False
         self.given_up: FabricError | None = None
+        self._then: list[Callable[[], None]] = []
+
+    def when_ended(self, act: Callable[[], None]) -> None:
+        self._then.append(act)
+
+    def end(self) -> None:
+        self.ended = True
+        for act in self._then:
+            act()
 
     def give_up(self, why: FabricError) -> None:
         self.given_up = why
@@ -53,12 +64,22 @@ def test_a_running_call_keeps_a_session_and_an_ended_one_does_not() -> None:
     sessions = Sessions(2, IDLE_S)
     session = begin(sessions)
     call = Call()
-    session.calls["i:1"] = call  # type: ignore[assignment]
+    session.hold("i:1", call)  # type: ignore[arg-type]
     assert session.running("i:1") is call
     assert sessions.find(session.id, "ann", 10 * IDLE_S) is session
-    call.ended = True
+    call.end()
     assert session.running("i:1") is None
+    assert not session.calls
     assert sessions.find(session.id, "ann", 20 * IDLE_S) is None
+
+
+def test_the_end_of_a_call_does_not_take_its_successor_with_it() -> None:
+    session = begin(Sessions(2, IDLE_S))
+    first, second = Call(), Call()
+    for call in (first, second):  # the same id again, once the first has ended
+        session.hold("i:1", call)  # type: ignore[arg-type]
+    first.end()
+    assert session.running("i:1") is second
 
 
 def test_room_is_made_by_forgetting_the_idle_and_nobody_else() -> None:
@@ -77,7 +98,7 @@ def test_room_is_made_by_forgetting_the_idle_and_nobody_else() -> None:
 def test_the_end_of_a_session_is_the_end_of_its_calls() -> None:
     sessions = Sessions(2, IDLE_S)
     session, call = begin(sessions), Call()
-    session.calls["i:1"] = call  # type: ignore[assignment]
+    session.hold("i:1", call)  # type: ignore[arg-type]
     sessions.end(session)
     assert isinstance(call.given_up, CallCancelled)
     assert len(sessions) == 0

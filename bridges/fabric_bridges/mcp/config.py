@@ -15,6 +15,7 @@ class McpSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fields
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8181  # after the node's 8180
 
     deadline_s: Positive = 60.0  # of a tool call: the official SDKs give up after 60 s
+    calls_max: Count = 1024  # twice the requests in flight: legacy clients leave, and their calls go on
     sessions_max: Count = 10_000  # a few hundred bytes each
     session_idle_s: Positive = 1800.0  # the official SDK's own server lets a session idle for half an hour
     tools_page_max: Count = 500  # tools in one page of tools/list; a declaration has 1 to 2 KiB

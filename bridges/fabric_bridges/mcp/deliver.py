@@ -63,9 +63,12 @@ class Desk:
         taken."""
         if self._closing:
             raise Refused("closing", retry_after_ms=1000, detail="this node is shutting down")
+        if len(self.running) >= self.settings.calls_max:
+            detail = "as many calls are running as are allowed"
+            raise Refused("full", retry_after_ms=1000, depth=len(self.running), detail=detail)
         running = RunningCall(self, call, request_id, principal, revision)
         self.running.add(running)
-        running.task.add_done_callback(lambda _: self.running.discard(running))
+        running.when_ended(lambda: self.running.discard(running))
         return running
 
     async def close(self, grace_s: float) -> None:
@@ -109,6 +112,10 @@ class RunningCall:
     def ended(self) -> bool:
         """Whether the agent is done with it, one way or the other."""
         return self.task.done()
+
+    def when_ended(self, act: Callable[[], None]) -> None:
+        """Do something once the agent is done with it."""
+        self.task.add_done_callback(lambda _: act())
 
     async def next(self, timeout_s: float | None = None) -> Answer | None:
         """The next answer; None when there is none within `timeout_s`."""

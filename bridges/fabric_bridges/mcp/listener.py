@@ -169,7 +169,8 @@ class McpEdge:
                 raise McpFault(
                     INVALID_REQUEST, f"a request with the id {request_id.decode()} is still running"
                 )
-            call = session.calls[key] = self._begin(request, rpc, request_id, session.revision)
+            call = self._begin(request, rpc, request_id, session.revision)
+            session.hold(key, call)
             return await self._respond(request, call, on_leave=call.abandon)
         raise _no_method(rpc)
 

@@ -34,6 +34,16 @@ class Session:
         call = self.calls.get(key)
         return call if call is not None and not call.ended else None
 
+    def hold(self, key: str, call: RunningCall) -> None:
+        """Remember a call until it ends."""
+        self.calls[key] = call
+
+        def drop() -> None:
+            if self.calls.get(key) is call:
+                del self.calls[key]
+
+        call.when_ended(drop)
+
 
 class Sessions:
     """All sessions of an edge, of which there are at most `sessions_max`. Times are of a monotonic clock."""
@@ -73,9 +83,6 @@ class Sessions:
         self._open.pop(session.id, None)
         for call in session.calls.values():
             call.give_up(CallCancelled(call.target, "the session was ended"))
-        session.calls.clear()
 
     def _is_idle(self, session: Session, now_s: float) -> bool:
-        for key in [key for key, call in session.calls.items() if call.ended]:
-            del session.calls[key]
         return not session.calls and now_s - session.used_at_s > self._idle_s

@@ -236,3 +236,25 @@ async def test_subscribing_again_changes_the_options_without_a_second_copy(world
         assert isinstance(first, Publish)
         assert first.qos == 1
         assert await device.ask(Pingreq()) == Pingresp()
+
+
+# ---- the server underneath fails ----
+
+
+async def test_what_was_acknowledged_survives_a_crash_of_the_server(private_server: RunningServer) -> None:
+    async with mqtt_world(private_server) as world, world.device("crash", 5) as device:
+        device.send(*(Publish("q/crash", b"%d" % n, 1, packet_id=n) for n in range(1, 51)))
+        answers = [await device.receive() for _ in range(25)]
+        crash = asyncio.create_task(private_server.kill_and_restart())
+        device.send(*(Publish("q/crash", b"%d" % n, 1, packet_id=n) for n in range(51, 101)))
+        answers += [await device.receive() for _ in range(75)]
+        await crash
+        acknowledged = {
+            packet.packet_id for packet in answers if isinstance(packet, Puback) and not packet.code
+        }
+        assert len(answers) == 100
+        assert acknowledged, "a crash of a second is waited out"
+        kept: set[int] = set()
+        async with world.channel("q.crash").join(since="beginning") as member, asyncio.timeout(WAIT_S):
+            while not acknowledged <= kept:
+                kept.add(int((await anext(member)).data))

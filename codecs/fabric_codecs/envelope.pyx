@@ -114,7 +114,7 @@ cdef class Envelope:
         )
         if value == NULL:
             return None
-        return text(PyBytes_FromStringAndSize(value, size))
+        return PyBytes_FromStringAndSize(value, size).decode("latin-1")  # the carrier's own lines are not percent-encoded
 
     def attributes(self):
         if self._attributes is not None:

@@ -32,13 +32,14 @@ Delivery = Literal["durable", "live"]
 Since = Literal["now", "beginning"] | int | datetime
 to_json = msgspec.json.Encoder().encode
 
+OCTETS = "application/octet-stream"
 REFUSALS_KEPT = 16  # of a publisher without a handler: enough to see what was wrong
 
 
 def encoded(data: object) -> tuple[bytes, str]:
     """Payload and media type of what a user hands in."""
     if isinstance(data, bytes):
-        return data, "application/octet-stream"
+        return data, OCTETS
     if isinstance(data, str):
         return data.encode(), "text/plain"
     return to_json(data), "application/json"
@@ -206,6 +207,7 @@ class ChannelPublisher:
         self._subject = channel._subject(delivery)
         self._stream = channel_stream(subjects.shard(channel.name))
         self._process = f"{self._session.process}-".encode()
+        self._octets = channel.template(OCTETS, delivery)
         self._count = 0
         self._in_flight = 0
         self._waiting: asyncio.Future[None] | None = None
@@ -219,21 +221,22 @@ class ChannelPublisher:
         """Offer one message; returns its number at once unless the window is full. Raises LimitExceeded,
         Unreachable, Refused(closing)."""
         if type(data) is bytes:
-            payload, media_type = data, "application/octet-stream"
+            payload, lines = data, self._octets
         else:
             payload, media_type = encoded(data)
+            lines = self.channel.template(media_type, self.delivery)
         if self._in_flight >= self.window or not self._publisher.is_open:
             await self._room()
         number = self._session.next_count()
         if self.delivery == "live":
-            self._send_live(number, payload, media_type)
+            self._send_live(number, payload, lines)
         else:
             self._in_flight += 1
             try:
                 self._publisher.offer(
                     Event(
                         self._subject,
-                        self.channel.template(media_type, "durable"),
+                        lines,
                         b"",
                         self._process,
                         number,
@@ -248,13 +251,13 @@ class ChannelPublisher:
         self._count += 1
         return number
 
-    def _send_live(self, number: int, payload: bytes, media_type: str) -> None:
+    def _send_live(self, number: int, payload: bytes, lines: Template) -> None:
         session = self._session
         session.connection.writer.publish_event(
             self._subject,
             b"",
             -1,
-            self.channel.template(media_type, "live"),
+            lines,
             session.live_line(self._subject),
             self._process,
             number,

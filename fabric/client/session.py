@@ -58,6 +58,7 @@ class Session:
         self.members: set[Member] = set()
         self._count = 0
         self._live_counts: dict[bytes, int] = {}
+        self._live_lead = f"ce-fablive: {self.process}:".encode()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opened = False
 
@@ -98,7 +99,7 @@ class Session:
         """The header line that numbers a live message on its channel."""
         number = self._live_counts.get(subject, 0) + 1
         self._live_counts[subject] = number
-        return b"ce-fablive: %s:%d\r\n" % (self.process.encode(), number)
+        return b"%s%d\r\n" % (self._live_lead, number)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run something in the background until the session closes; what it raises is logged."""

@@ -11,6 +11,7 @@ codec.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -18,12 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import nats.errors
 from nats.aio.client import Client
 
 from fabric.clock import monotonic
-from fabric.errors import FabricError, PermissionDenied, Refused, ServerTooOld, Unauthenticated, Unreachable
+from fabric.errors import FabricError, PermissionDenied, Refused, Unauthenticated, Unreachable
 from fabric.jetstream import private
+from fabric.jetstream.credentials import read_credentials
+from fabric.jetstream.problems import check_version, denied_by, why_not_connected, words_of
 from fabric.jetstream.watchdog import until_useless
 from fabric_codecs.nats.headers import status_of, ticket_of
 from fabric_codecs.nats.wire import Parser, Writer
@@ -34,7 +36,6 @@ log = logging.getLogger("fabric.connection")
 
 Handler = Callable[[bytes, bytes, bytes, bytes], object]
 
-SERVER_OLDEST = (2, 12)  # message TTLs and markers (2.11), strict API errors and atomic batches (2.12)
 FLUSH_BYTES = 64 << 10  # a burst is written in pieces of this size even when the caller never yields
 BUFFERED_BYTES_MAX = 1 << 20  # what may wait in the socket's buffer before publishers wait
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.05, 5.0
@@ -100,9 +101,10 @@ class Connection:
         self._closed = False
         self._flushing = False
         self._problem = "not connected yet"
+        self._rejected = False  # the problem is the credential
         self._keeper: asyncio.Task[None] | None = None
         self._inbox = f"{inbox}.{secrets.token_hex(4)}"
-        self._answers: dict[int, asyncio.Future[Reply]] = {}
+        self._answers: dict[int, tuple[str, asyncio.Future[Reply]]] = {}
         self._last_ticket = 0
         self.subscribe(f"{self._inbox}.*", self._answered)
 
@@ -129,12 +131,14 @@ class Connection:
             except (TimeoutError, OSError):
                 log.warning("%s: closed with unwritten bytes", self.name)
         self._went_down("closed")
+        self._problem, self._rejected = "the connection was closed", False
+        self._up.set()  # whoever waits for it learns that it will not come back
         await self._drop_client()
 
     @property
     def is_up(self) -> bool:
         """Whether commands reach a server now."""
-        return self._up.is_set()
+        return self._up.is_set() and not self._closed
 
     @property
     def is_closed(self) -> bool:
@@ -142,21 +146,27 @@ class Connection:
         return self._closed
 
     async def wait_up(self, timeout_s: float) -> None:
-        """Until connected. Raises Unreachable with the last problem when the time is up."""
-        if self._up.is_set():
+        """Until connected. When the time is up, or the connection was closed, raises Unreachable with the
+        last problem; Unauthenticated when that is a rejected credential."""
+        if not self._up.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._up.wait(), timeout_s)
+        if self.is_up:
             return
-        try:
-            await asyncio.wait_for(self._up.wait(), timeout_s)
-        except TimeoutError:
-            raise Unreachable(", ".join(self.servers), self._problem) from None
+        if self._rejected:
+            raise Unauthenticated(f"NATS at {', '.join(self.servers)}", self._problem)
+        raise Unreachable(", ".join(self.servers), self._problem)
 
     async def _keep(self) -> None:
         backoff_s = BACKOFF_FIRST_S
         while True:
             assert self._client is not None
+            since = monotonic()
             self._problem = await until_useless(self._client, self._lost) or self._problem
             self._went_down(self._problem)
             await self._drop_client()
+            if monotonic() - since > BACKOFF_MAX_S:  # else it is taken and dropped again and again
+                backoff_s = BACKOFF_FIRST_S
             while not self._up.is_set():
                 # Jitter: thousands of clients of one server must not come back in step.
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))
@@ -164,9 +174,8 @@ class Connection:
                     await self._connect(CONNECT_TIMEOUT_S)
                 except FabricError as error:
                     backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
-                    self._problem = str(error)
+                    self._problem, self._rejected = str(error), isinstance(error, Unauthenticated)
                     log.warning("%s: still down: %s", self.name, error)
-            backoff_s = BACKOFF_FIRST_S
             self.reconnects += 1
 
     async def _connect(self, timeout_s: float) -> None:
@@ -177,14 +186,15 @@ class Connection:
         lost = self._lost
         try:
             await asyncio.wait_for(self._nats_connect(client, lost), timeout_s)
-        except (TimeoutError, OSError, nats.errors.Error) as error:
+            if not client.is_connected:  # nats-py takes the end of the stream for a PONG
+                raise ConnectionError("the server closed the connection during the handshake")
+            info = private.server_info(client)
+            check_version(str(info.get("version", "")))
+        except BaseException as error:
             await self._discard(client)  # it leaves its socket open
-            raise self._explain(error) from error
-        info = private.server_info(client)
-        version = info.get("version", "0")
-        if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < SERVER_OLDEST:
-            await client.close()
-            raise ServerTooOld(version, ".".join(map(str, SERVER_OLDEST)))
+            if isinstance(error, FabricError) or not isinstance(error, Exception):
+                raise
+            raise why_not_connected(error, self.servers, self._problem) from error
         self.servers = list(
             dict.fromkeys([*self.servers, *(f"nats://{url}" for url in info.get("connect_urls", ()))])
         )
@@ -195,6 +205,7 @@ class Connection:
         self._stream.transport.set_write_buffer_limits(high=BUFFERED_BYTES_MAX)
         for subscription in self._subscriptions.values():
             self.writer.command(f"SUB {subscription.subject} {subscription.sid}".encode())
+        self._rejected = False
         self._up.set()
         self.flush()
         _call_all(self.on_up)
@@ -204,12 +215,12 @@ class Connection:
             lost.set()
 
         async def failed(error: Exception) -> None:
-            self._problem = str(error) or type(error).__name__
+            self._problem = words_of(error)
 
         await client.connect(
             servers=self.servers,
             name=self.name,
-            user_credentials=str(self._credentials) if self._credentials else None,
+            user_credentials=read_credentials(self._credentials) if self._credentials else None,
             password=self._password,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # nats-py would try for 2 minutes; that is the keeper's business
@@ -221,24 +232,13 @@ class Connection:
             error_cb=failed,
         )
 
-    def _explain(self, error: BaseException) -> FabricError:
-        where = ", ".join(self.servers)
-        words = str(error) or type(error).__name__
-        if isinstance(error, nats.errors.NoServersError):
-            words = self._problem  # of the last one tried: "no servers" tells nobody anything
-        if isinstance(error, nats.errors.AuthorizationError) or "authorization" in words.lower():
-            return Unauthenticated(f"NATS at {where}", "the credential was refused; see FABRIC_CREDS")
-        if isinstance(error, TimeoutError):
-            words = "no answer in time"
-        return Unreachable(where, words.removeprefix("nats: "))
-
     def _went_down(self, problem: str) -> None:
         self._problem = problem
         if not self._up.is_set():
             return
         self._up.clear()
         self._stream = None
-        for waiting in self._answers.values():
+        for _, waiting in self._answers.values():
             if not waiting.done():
                 waiting.set_exception(
                     Refused("unreachable", unknown=True, detail=f"the connection was lost ({problem})")
@@ -273,8 +273,11 @@ class Connection:
     def flush(self) -> None:
         """Hand what is in `writer` to the socket now."""
         self._flushing = False
-        if self._stream is not None and len(self.writer):
-            self._stream.write(self.writer.take())
+        commands = (
+            self.writer.take()
+        )  # while down they go nowhere: whoever sent them sends again, or was told
+        if self._stream is not None and commands:
+            self._stream.write(commands)
 
     @property
     def is_congested(self) -> bool:
@@ -324,13 +327,13 @@ class Connection:
     ) -> Reply:
         """Send and wait for one answer. Raises NoResponders at once when nobody listens, Refused("timeout")
         when no
-        answer comes (which is also how the server treats a request that the credential does not allow)."""
+        answer comes, Refused("denied") when the credential does not allow it."""
         deadline = monotonic() + timeout_s
         await self.wait_up(timeout_s)
         self._last_ticket += 1
         ticket = self._last_ticket
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._answers[ticket] = answer
+        self._answers[ticket] = subject, answer
         try:
             self.writer.publish(subject.encode(), f"{self._inbox}.".encode(), header, payload, ticket)
             self.wake()
@@ -346,7 +349,7 @@ class Connection:
         return reply
 
     def _answered(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
-        answer = self._answers.get(ticket_of(subject))
+        _, answer = self._answers.get(ticket_of(subject), (None, None))
         if answer is not None and not answer.done():
             answer.set_result(Reply(header, data))
 
@@ -358,7 +361,7 @@ class Connection:
     def _control(self, lines: list[bytes]) -> list[bytes]:
         passed = []
         for line in lines:
-            denied = _denied(line)
+            denied = denied_by(line)
             if denied is None:
                 passed.append(line)
                 continue
@@ -367,22 +370,20 @@ class Connection:
                 self.name,
                 PermissionDenied(" ".join(denied), "see the names and channels of FABRIC_CREDS"),
             )
-            for callback in self.on_denied:
-                callback(*denied)
+            self._refuse_requests(*denied)
+            _call_all(self.on_denied, *denied)
         return passed
 
-
-def _denied(line: bytes) -> tuple[str, str] | None:
-    # -ERR 'Permissions Violation for Publish to "fab.ch.0.x.y"'; nats-py would lower-case the subject
-    text = line.decode("utf-8", "replace")
-    if not text.startswith("-ERR 'Permissions Violation for "):
-        return None
-    verb, _, rest = text[len("-ERR 'Permissions Violation for ") :].partition(" to ")
-    return ("publish" if verb == "Publish" else "subscribe"), rest.split('"')[
-        1
-    ] if '"' in rest else rest.strip()
+    def _refuse_requests(self, verb: str, subject: str) -> None:
+        for asked, answer in self._answers.values():
+            if verb == "publish" and asked == subject and not answer.done():
+                answer.set_exception(Refused("denied", detail=f"the credential may not publish to {subject}"))
 
 
-def _call_all(callbacks: list[Callable[[], object]]) -> None:
+def _call_all(callbacks: list[Callable[..., object]], *arguments: str) -> None:
+    # One that fails must not take the others along, nor the read loop or the keeper that we are called from.
     for callback in list(callbacks):
-        callback()
+        try:
+            callback(*arguments)
+        except Exception:
+            log.exception("a callback of the connection raised")

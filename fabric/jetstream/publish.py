@@ -14,7 +14,8 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from fabric.clock import monotonic
 from fabric.errors import LimitExceeded, Refused
@@ -44,8 +45,11 @@ FULL = {10077: "the log is full", 10047: "the stream has no room", 10023: "the s
 BUSY = {10167, 10158}  # ingest queue full; the same id is being stored
 
 
-class Event(NamedTuple):
-    """One message with all that is needed to write it again."""
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One message with all that is needed to write it again.
+
+    Not the collector's business: thousands are in flight, and each is let go when its outcome is known.
+    """
 
     subject: bytes
     template: Template | None  # None: `first` is the whole header block
@@ -147,6 +151,8 @@ class Publisher:
             )
 
     def _write(self, ticket: int, event: Event, first: bytes) -> None:
+        if not self.connection.is_up:
+            return  # `_resend_all` writes it when the connection is back
         writer = self.connection.writer
         if event.template is None:
             writer.publish(event.subject, self._reply, first, event.payload, ticket)
@@ -170,8 +176,7 @@ class Publisher:
         if sequence:
             event = self._window.settle(ticket)
             if event is not None:
-                event.settle(event.number, sequence)
-                self._room.set()
+                self._tell(event, sequence)
             return
         refusal = _refusal(header, data)
         if refusal is None:
@@ -183,8 +188,14 @@ class Publisher:
 
     def _settle(self, event: Event, refusal: Refused) -> None:
         self.refused += 1
-        event.settle(event.number, refusal)
+        self._tell(event, refusal)
+
+    def _tell(self, event: Event, outcome: Outcome) -> None:
         self._room.set()
+        try:
+            event.settle(event.number, outcome)
+        except Exception:  # it must not end the window's task or the read loop, which have others to serve
+            log.exception("a publisher's callback raised on %s", outcome)
 
     def _denied(self, verb: str, subject: str) -> None:
         if verb != "publish":
@@ -200,13 +211,16 @@ class Publisher:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._act(self._window.due(monotonic()))
+            self._act(self._window.due(monotonic(), writable=self.connection.is_up))
 
     def _act(self, due: Due[Event]) -> None:
         for ticket, event in due.resend:
-            if self.connection.is_up:  # else `_resend_all` writes it when the connection is back
-                self.retried += 1
+            self.retried += 1
+            try:
                 self._write(ticket, event, _as_retry(event))
+            except CodecError as error:  # offered while down, or the server allows less than it did
+                self._window.settle(ticket)
+                self._settle(event, Refused("too_large", detail=error.what))
         for event in due.expired:
             self._settle(
                 event,

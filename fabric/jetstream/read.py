@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fabric.errors import Refused, Unreachable
+from fabric.clock import monotonic
+from fabric.errors import PermissionDenied, Refused, Unreachable
 from fabric.jetstream.connection import Connection
 from fabric_codecs.nats.headers import number_in, server_value_in, status_of, ticket_of
 
@@ -44,6 +45,8 @@ class Page:
 @dataclass(slots=True)
 class _Asked:
     done: "asyncio.Future[Page]"
+    subject: str
+    single: bool  # one message and no end mark
     page: Page = field(default_factory=Page)
 
 
@@ -57,6 +60,7 @@ class LogReader:
         self._last = 0
         self._subscription = connection.subscribe(f"{inbox}.d.*", self._arrived)
         connection.on_down.append(self._abandon)
+        connection.on_denied.append(self._denied)
 
     async def page(
         self,
@@ -71,8 +75,8 @@ class LogReader:
         """Messages of `pattern` at sequence `start` or later, oldest first. An empty page means there are
         none.
 
-        Raises Refused("timeout") without an answer (a stream that is not there, or a credential that may not
-        read), Unreachable when the connection breaks.
+        Raises PermissionDenied for a credential that may not read history, Refused("timeout") without an
+        answer (a stream that is not there), Unreachable when the connection breaks.
         """
         body = {"seq": max(start, 1), "next_by_subj": pattern, "batch": batch, "max_bytes": max_bytes}
         return await self._ask(stream, body, timeout_s)
@@ -106,19 +110,20 @@ class LogReader:
         self._abandon()
 
     async def _ask(self, stream: str, body: dict[str, object], timeout_s: float) -> Page:
+        deadline = monotonic() + timeout_s
         await self.connection.wait_up(timeout_s)
         self._last += 1
         ticket = self._last
-        asked = self._asked[ticket] = _Asked(asyncio.get_running_loop().create_future())
+        done: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        subject = f"$JS.API.DIRECT.GET.{stream}"
+        self._asked[ticket] = _Asked(done, subject, single="last_by_subj" in body)
         try:
-            subject = f"$JS.API.DIRECT.GET.{stream}".encode()
-            self.connection.writer.publish(subject, self._reply, b"", json.dumps(body).encode(), ticket)
+            payload = json.dumps(body).encode()
+            self.connection.writer.publish(subject.encode(), self._reply, b"", payload, ticket)
             self.connection.wake()
-            return await asyncio.wait_for(asked.done, timeout_s)
+            return await asyncio.wait_for(done, deadline - monotonic())
         except TimeoutError:
-            detail = (
-                f"reading {stream} gave no answer within {timeout_s:g} s; the credential may not read history"
-            )
+            detail = f"reading {stream} gave no answer within {timeout_s:g} s; is there such a stream?"
             raise Refused("timeout", retry_after_ms=1000, detail=detail) from None
         finally:
             del self._asked[ticket]
@@ -133,9 +138,7 @@ class LogReader:
                 number_in(header, b"Nats-Sequence"), server_value_in(header, b"Nats-Subject"), header, data
             )
             asked.page.messages.append(stored)
-            if (
-                number_in(header, b"Nats-Num-Pending") < 0
-            ):  # a single message, not a batch: no end mark follows
+            if asked.single:
                 asked.done.set_result(asked.page)
         elif status in (204, 404):
             asked.page.pending = max(number_in(header, b"Nats-Num-Pending"), 0)
@@ -148,6 +151,12 @@ class LogReader:
             asked.done.set_exception(
                 Refused("denied", detail=f"the log answered {header[9:60].decode('latin-1').strip()}")
             )
+
+    def _denied(self, verb: str, subject: str) -> None:
+        for asked in self._asked.values():
+            if verb == "publish" and asked.subject == subject and not asked.done.done():
+                hint = "this credential has no right to history; join through a node, or ask for one that has"
+                asked.done.set_exception(PermissionDenied(f"reading {subject.rpartition('.')[2]}", hint))
 
     def _abandon(self) -> None:
         for asked in self._asked.values():

@@ -87,6 +87,7 @@ class Connection:
         self.on_up: list[Callable[[], object]] = []
         self.on_down: list[Callable[[], object]] = []
         self.on_denied: list[Callable[[str, str], object]] = []
+        self.is_up = False  # whether commands reach a server now; every message asks, so it is no property
         self.reconnects = 0
         self.handler_errors = 0
         self._credentials = credentials
@@ -121,6 +122,7 @@ class Connection:
         if self._closed:
             return
         self._closed = True
+        self.is_up = False
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -134,11 +136,6 @@ class Connection:
         self._problem, self._rejected = "the connection was closed", False
         self._up.set()  # whoever waits for it learns that it will not come back
         await self._drop_client()
-
-    @property
-    def is_up(self) -> bool:
-        """Whether commands reach a server now."""
-        return self._up.is_set() and not self._closed
 
     @property
     def is_closed(self) -> bool:
@@ -207,6 +204,7 @@ class Connection:
             self.writer.command(f"SUB {subscription.subject} {subscription.sid}".encode())
         self._rejected = False
         self._up.set()
+        self.is_up = True
         self.flush()
         _call_all(self.on_up)
 
@@ -237,6 +235,7 @@ class Connection:
         if not self._up.is_set():
             return
         self._up.clear()
+        self.is_up = False
         self._stream = None
         for _, waiting in self._answers.values():
             if not waiting.done():

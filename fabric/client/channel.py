@@ -14,10 +14,10 @@ from fabric.client.context import current_cause
 from fabric.client.member import Member
 from fabric.client.outbox import completed, template
 from fabric.client.receipt import Receipt
-from fabric.clock import monotonic, now_us
-from fabric.errors import InvalidName, Refused
+from fabric.clock import now_us
+from fabric.errors import InvalidName, PermissionDenied, Refused
 from fabric.jetstream.layout import channel_stream
-from fabric.jetstream.publish import Event, Outcome, Settle
+from fabric.jetstream.publish import Event, Outcome, Settle, too_large
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import is_pattern, pattern_name
@@ -64,10 +64,13 @@ class Channel:
         `data` is bytes, str, anything msgspec can make JSON of, or an Envelope, which goes out as it is.
         `attributes` are
         CloudEvents attributes (`partitionkey=...`). Raises Refused (with `retry_after_ms`), LimitExceeded,
-        InvalidName for a pattern.
+        InvalidName for a pattern, PermissionDenied for an Envelope of another source.
         """
         self._concrete()
-        envelope = data if isinstance(data, Envelope) else self._envelope(data, attributes)
+        if isinstance(data, Envelope):
+            envelope = self._vouched(data.replace(None, **attributes) if attributes else data)
+        else:
+            envelope = self._envelope(data, attributes)
         if delivery == "live":
             await self.fabric.session.publisher.admit()
             self._send_live_envelope(envelope)
@@ -90,9 +93,10 @@ class Channel:
         """Publish without waiting; `on_outcome` learns the Receipt or Refused, once. For edges.
 
         False, and nothing is taken, while the publish window has no room: await `room` then. Raises
-        LimitExceeded, InvalidName for a pattern.
+        LimitExceeded, InvalidName for a pattern, PermissionDenied for an envelope of another source.
         """
         self._concrete()
+        envelope = self._vouched(envelope)
         if not self.fabric.session.publisher.is_open:
             return False
         if delivery == "live":
@@ -150,12 +154,25 @@ class Channel:
         cause = current_cause.get()
         if cause is not None:
             attributes = {"correlationid": cause.correlationid, "causationid": cause.causationid} | attributes
-        return self.fabric.envelope(
-            payload, kind="event", subject=self.name, **{"datacontenttype": media_type} | attributes
-        )
+        fields = {"subject": self.name, "datacontenttype": media_type} | attributes
+        return self.fabric.envelope(payload, kind="event", **fields)
+
+    def _vouched(self, envelope: Envelope) -> Envelope:
+        # Receivers drop what says another source than its subject; the publisher is told instead.
+        if envelope.source.rpartition("/")[2] != self.fabric.token:
+            hint = "publish with `on_behalf_of` that name, or give the envelope your own source"
+            raise PermissionDenied(f"{self.fabric.name!r} publishing as {envelope.source!r}", hint)
+        return completed(envelope)
+
+    def _header(self, envelope: Envelope) -> bytes:
+        try:
+            return envelope.nats_header()
+        except CodecError as error:
+            raise too_large(self.fabric.session.connection, len(envelope.data), error) from None
 
     def _event(self, envelope: Envelope, settle: Settle) -> Event:
-        return Event(self._subject("durable"), None, envelope.nats_header(), b"", 0, 0, envelope.data, settle)
+        header = self._header(envelope)
+        return Event(self._subject("durable"), None, header, b"", 0, 0, envelope.data, settle)
 
     def _receipt(self, envelope: Envelope, outcome: int) -> Receipt:
         stream = channel_stream(subjects.shard(self.name))
@@ -163,11 +180,12 @@ class Channel:
 
     def _send_live_envelope(self, envelope: Envelope) -> None:
         connection = self.fabric.session.connection
-        header = completed(envelope, source=self.fabric.source, new_id="").nats_header()
-        first = self.fabric.session.live_line(self._subject("live"))
-        connection.writer.publish(
-            self._subject("live"), b"", header[:10] + first + header[10:], envelope.data
-        )
+        subject, header = self._subject("live"), self._header(envelope)
+        first = self.fabric.session.live_line(subject)
+        try:
+            connection.writer.publish(subject, b"", header[:10] + first + header[10:], envelope.data)
+        except CodecError as error:
+            raise too_large(connection, len(envelope.data), error) from None
         connection.wake()
 
     def _subject(self, delivery: str) -> bytes:
@@ -208,9 +226,9 @@ class ChannelPublisher:
         self._stream = channel_stream(subjects.shard(channel.name))
         self._process = f"{self._session.process}-".encode()
         self._octets = channel.template(OCTETS, delivery)
-        self._count = 0
         self._in_flight = 0
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiters = 0
+        self._wake = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -248,22 +266,17 @@ class ChannelPublisher:
             except Exception:
                 self._in_flight -= 1
                 raise
-        self._count += 1
         return number
 
     def _send_live(self, number: int, payload: bytes, lines: Template) -> None:
         session = self._session
-        session.connection.writer.publish_event(
-            self._subject,
-            b"",
-            -1,
-            lines,
-            session.live_line(self._subject),
-            self._process,
-            number,
-            now_us(),
-            payload,
-        )
+        first = session.live_line(self._subject)
+        try:
+            session.connection.writer.publish_event(
+                self._subject, b"", -1, lines, first, self._process, number, now_us(), payload
+            )
+        except CodecError as error:
+            raise too_large(session.connection, len(payload), error) from None
         session.connection.wake()
         self.accepted += 1
         if self._on_outcome is not None:
@@ -271,6 +284,10 @@ class ChannelPublisher:
 
     def _settled(self, number: int, outcome: Outcome) -> None:
         self._in_flight -= 1
+        # Woken at half: a publisher that is woken for every acknowledgement pays a loop turn for each
+        # message. And before the callback, which may raise.
+        if self._waiters and self._in_flight <= self.window // 2:
+            self._wake.set()
         if isinstance(outcome, Refused):
             self.refused += 1
             if self._on_outcome is not None:
@@ -284,31 +301,29 @@ class ChannelPublisher:
                     number,
                     Receipt(f"{self._session.process}-{number}", self._stream, abs(outcome), outcome < 0),
                 )
-        # Woken at half: a publisher that is woken for every acknowledgement pays a loop turn for each
-        # message.
-        if self._waiting is not None and self._in_flight <= self.window // 2 and not self._waiting.done():
-            self._waiting.set_result(None)
 
     async def _room(self) -> None:
-        while self._in_flight >= self.window:
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting  # bounded: the publish window settles every message by its deadline
-            self._waiting = None
-        await self._publisher.admit()
+        while self._in_flight >= self.window or not self._publisher.is_open:
+            if self._in_flight >= self.window:
+                await self._until(self.window // 2)
+            await self._publisher.admit()
+
+    async def _until(self, in_flight: int) -> None:
+        # Bounded: the publish window settles every message by its deadline.
+        self._waiters += 1
+        try:
+            while self._in_flight > in_flight:
+                self._wake.clear()
+                await self._wake.wait()
+        finally:
+            self._waiters -= 1
 
     async def settle(self) -> None:
         """Until every message offered so far has its outcome; bounded by the publish deadline."""
-        window, self.window = self.window, 1
         self._session.connection.flush()
-        try:
-            while self._in_flight:
-                self._waiting = asyncio.get_running_loop().create_future()
-                await self._waiting
-        finally:
-            self._waiting, self.window = None, window
+        await self._until(0)
 
     async def __aenter__(self) -> Self:
-        self._started = monotonic()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:

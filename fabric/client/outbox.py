@@ -33,10 +33,6 @@ def attribute_line(name: str, value: str) -> bytes:
     return f"ce-{name}: {value}\r\n".encode()
 
 
-def completed(envelope: Envelope, *, source: str, new_id: str) -> Envelope:
-    """An envelope made elsewhere, with the time it lacks. Its id and source stand."""
-    if envelope.time is not None:
-        return envelope
-    return envelope.replace(
-        None, id=envelope.id or new_id, source=envelope.source or source, time=timestamp(now_us())
-    )
+def completed(envelope: Envelope) -> Envelope:
+    """An envelope made elsewhere, with the time if it lacks one. Its id and source stand."""
+    return envelope if envelope.time is not None else envelope.replace(None, time=timestamp(now_us()))

@@ -25,7 +25,7 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.nats.headers import status_of, stored_at, ticket_of
 from fabric_codecs.nats.wire import Template
 
-__all__ = ["Event", "Outcome", "Publisher", "Settle"]
+__all__ = ["Event", "Outcome", "Publisher", "Settle", "too_large"]
 
 log = logging.getLogger("fabric.publish")
 
@@ -122,10 +122,7 @@ class Publisher:
             self._write(ticket, event, event.first)
         except CodecError as error:
             self._window.settle(ticket)
-            limit = self.connection.writer.payload_max
-            raise LimitExceeded(
-                "bytes of headers and payload", allowed=limit, actual=len(event.payload), hint=error.what
-            ) from None
+            raise too_large(self.connection, len(event.payload), error) from None
         if self._task is None:
             self._task = asyncio.create_task(self._tick(), name="fabric-publish-window")
 
@@ -228,6 +225,12 @@ class Publisher:
                     "timeout", retry_after_ms=1000, unknown=True, detail="the log did not answer in time"
                 ),
             )
+
+
+def too_large(connection: Connection, size: int, error: CodecError) -> LimitExceeded:
+    """What the writer's refusal of a message means to whoever publishes it."""
+    allowed = connection.writer.payload_max
+    return LimitExceeded("bytes of headers and payload", allowed=allowed, actual=size, hint=error.what)
 
 
 def _as_retry(event: Event) -> bytes:

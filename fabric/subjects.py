@@ -126,7 +126,12 @@ GRANTS: tuple[Grant, ...] = (
     Grant("publish", "fab.reg.{n}", "the agent's record"),
     Grant("publish", "fab.lease.{n}.*", "the process's lease"),
     Grant("publish", "fab.jr.{n}.*", "the journal"),
-    Grant("publish", "$JS.API.DIRECT.GET.>", "reading history and the registry", history=True),
+    Grant(
+        "publish",
+        "$JS.API.DIRECT.GET.REG",
+        "reading the registry, which everybody hears as it changes anyway",
+    ),
+    Grant("publish", "$JS.API.DIRECT.GET.>", "reading history", history=True),
     Grant("subscribe", "fab.cho.*.*.{c}", "stored channel messages as they come", channels=True),
     Grant("subscribe", "fab.lv.*.{c}", "live channel messages", channels=True),
     Grant("subscribe", "fab.rego.>", "who joins and leaves"),

@@ -27,7 +27,7 @@ BOUND_S = 10.0
 
 PUBLISHES = [grant for grant in GRANTS if grant.right == "publish" and not grant.subject.startswith("$JS")]
 SUBSCRIBES = [grant for grant in GRANTS if grant.right == "subscribe"]
-READS = [grant for grant in GRANTS if grant.subject.startswith("$JS.API.DIRECT.GET")]
+READS = [grant for grant in GRANTS if grant.history]
 
 
 def named(grants: list[Grant]) -> Any:
@@ -192,6 +192,14 @@ async def test_credential_without_history_cannot_read_it(
     await publish_is(
         False, own_server, own_server.credentials(OWNER, **limits), grant.subject.replace(">", "CH_0")
     )
+
+
+@pytest.mark.parametrize("limits", [{}, {"channels": (CHANNEL,)}], ids=["ordinary", "restricted"])
+async def test_everybody_reads_the_registry(own_server: RunningServer, limits: dict[str, Any]) -> None:
+    async with connected(own_server, own_server.credentials(OWNER, **limits), OWNER) as peer:
+        ack = json.loads((await peer.client.request(f"fab.reg.{OWNER}", b"card", timeout=BOUND_S)).data)
+        query = json.dumps({"seq": ack["seq"]}).encode()
+        assert (await peer.client.request("$JS.API.DIRECT.GET.REG", query, timeout=BOUND_S)).data == b"card"
 
 
 async def test_agent_answers_a_call_as_often_as_it_likes(own_server: RunningServer) -> None:

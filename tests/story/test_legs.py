@@ -1,4 +1,4 @@
-"""The demo's verdict: a story with one message missing, doubled or out of place fails under its leg's name."""
+"""The demo's verdict: a story with a message missing, doubled or out of place fails under its leg's name."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from fabric import subjects
 from fabric.clock import monotonic
-from fabric.errors import FabricError, Refused, Unreachable
+from fabric.errors import FabricError, InternalError, PermissionDenied, Refused, Unreachable
 from fabric.jetstream.connection import Subscription
 from fabric.jetstream.layout import channel_stream
 from fabric.rules.ledger import Ledger
@@ -36,6 +36,8 @@ log = logging.getLogger("fabric.member")
 QUEUE_MESSAGES_MAX = 1024
 QUEUE_BYTES_MAX = 4 << 20
 READ_RETRY_S = 0.5
+EMPTY_READS_MAX = 10  # then what was announced has gone from the log: expired, evicted or purged
+PROBE_TIMEOUT_S = 2.0
 DELIVER, LATER = Verdict.DELIVER, Verdict.LATER
 
 
@@ -59,7 +61,7 @@ class Member:
     Counters: `delivered`, `missed` (live messages that never came or found the queue full), `forged` (source
     attribute and
     credential disagreed: not delivered), `repaired` (gaps read back from the log), `duplicates` (second
-    copies withheld).
+    copies withheld). `failure` is what ended the reading of the log for good, if anything did.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Member:
         self.delivered = 0
         self.forged = 0
         self.handler_errors = 0
+        self.failure: FabricError | None = None
         self._overflowed = 0
         self._session = session
         self._handler = handler
@@ -104,7 +107,8 @@ class Member:
         return self._ledger.duplicates
 
     async def __aenter__(self) -> Self:
-        """Returns when the subscription is active and the starting point is known."""
+        """Returns when the subscription is active and the starting point is known. Raises PermissionDenied
+        for a channel that the credential may not hear, or whose history it may not read."""
         session, now = self._session, monotonic()
         for shard in subjects.shards_of_pattern(self.pattern):
             self._feeds[shard] = tuple(
@@ -115,8 +119,12 @@ class Member:
         for subject in subjects.live_feeds(self.pattern):
             self._subscriptions.append(session.connection.subscribe(subject, self._on_live))
         session.members.add(self)
+        session.connection.on_denied.append(self._denied)
         try:
-            await asyncio.gather(*(self._start(feed) for feed in self._all()))
+            ends = await asyncio.gather(*map(self._start, self._all()), return_exceptions=True)
+            for failure in (self.failure, *ends):
+                if failure is not None:
+                    raise failure
         except BaseException:
             await self.close()
             raise
@@ -127,23 +135,31 @@ class Member:
 
     async def close(self) -> None:
         """Leave. What is queued is discarded. Safe to call twice."""
+        if self._closed:
+            return
         self._closed = True
         self._session.members.discard(self)
+        with contextlib.suppress(ValueError):  # never entered
+            self._session.connection.on_denied.remove(self._denied)
         for subscription in self._subscriptions:
             self._session.connection.unsubscribe(subscription)
         tasks = [feed.reading for feed in self._all() if feed.reading is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._queue.clear()
         self._arrival.set()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Envelope:
+        """The next message. Raises what ended the reading of the log, after what was queued before it."""
         while not self._queue:
             if self._closed:
                 raise StopAsyncIteration
+            if self.failure is not None:
+                raise self.failure
             self._arrival.clear()
             await self._arrival.wait()
         envelope = self._queue.popleft()
@@ -153,25 +169,25 @@ class Member:
         return envelope
 
     async def _start(self, feed: _Feed) -> None:
-        reader, since = self._session.reader, self._since
+        # The newest message first: what is stored while we ask where to begin lies after it.
+        newest = await self._session.reader.last(feed.stream, feed.filter)
+        last = newest.sequence if newest else 0
+        verified = await self._before(feed, last)
+        feed.track.start(verified)
+        if verified < last or not feed.track.caught_up(verified, monotonic()):
+            self._read(feed)
+
+    async def _before(self, feed: _Feed, last: int) -> int:
+        since = self._since
+        if since == "now":
+            return last
         if since == "beginning":
-            feed.track.start(0)
-        elif isinstance(since, int):
-            feed.track.start(max(since - 1, 0))
-        else:
-            first = None
-            if isinstance(since, datetime):
-                moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
-                page = await reader.since_time(feed.stream, feed.filter, moment)
-                first = page.messages[0].sequence - 1 if page.messages else None
-            if first is None:
-                last = await reader.last(feed.stream, feed.filter)
-                feed.track.start(last.sequence if last else 0)
-                if feed.track.caught_up(feed.track.verified, monotonic()):
-                    return
-            else:
-                feed.track.start(first)
-        self._read(feed)
+            return 0
+        if isinstance(since, int):
+            return max(since - 1, 0)
+        moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        page = await self._session.reader.since_time(feed.stream, feed.filter, moment)
+        return page.messages[0].sequence - 1 if page.messages else last
 
     # The live feeds
 
@@ -236,23 +252,39 @@ class Member:
     # The log
 
     def _read(self, feed: _Feed) -> None:
-        if feed.reading is None and not self._closed:
+        if feed.reading is None and not self._closed and self.failure is None:
             feed.reading = asyncio.create_task(self._read_back(feed), name=f"fabric-read-back-{self.pattern}")
             feed.reading.add_done_callback(lambda task: self._read_ended(feed, task))
 
     def _read_ended(self, feed: _Feed, task: "asyncio.Task[None]") -> None:
         feed.reading = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("channel %s: reading back %s ended", self.pattern, feed.stream, exc_info=error)
-        if feed.track.behind and not task.cancelled():
-            self._read(feed)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            if feed.track.behind:
+                self._read(feed)
+            return
+        log.error("channel %s: reading back %s ended", self.pattern, feed.stream, exc_info=error)
+        self._fail(error if isinstance(error, FabricError) else InternalError(f"reading back: {error!r}"))
+
+    def _fail(self, error: FabricError) -> None:
+        # Reading again would fail again: whoever iterates is told.
+        self.failure = self.failure or error
+        self._arrival.set()
+
+    def _denied(self, verb: str, subject: str) -> None:
+        if verb == "subscribe" and any(subject == mine.subject for mine in self._subscriptions):
+            self._fail(PermissionDenied(f"joining {self.pattern}", "see the channels of FABRIC_CREDS"))
 
     async def _read_back(self, feed: _Feed) -> None:
-        position = feed.track.verified
-        while True:
+        position, empty = feed.track.verified, 0
+        while not self._closed:  # a cancellation can be lost in a wait that has just ended
             try:
                 page = await self._session.reader.page(feed.stream, feed.filter, position + 1)
             except (Refused, Unreachable) as error:
+                if not error.retriable or (isinstance(error, Refused) and error.reason == "denied"):
+                    raise
                 log.warning("channel %s: %s; reading again in %g s", self.pattern, error, READ_RETRY_S)
                 await asyncio.sleep(READ_RETRY_S)
                 continue
@@ -263,7 +295,9 @@ class Member:
                     await self._wait_for_space(stored.data)
                 if feed.track.stored(subject, stored.sequence) is DELIVER:
                     self._hand_on(subject, stored.header, stored.data)
-            if not page.pending and feed.track.caught_up(position, monotonic()):
+            empty = 0 if page.messages else empty + 1
+            gone = empty > EMPTY_READS_MAX
+            if not page.pending and feed.track.caught_up(position, monotonic(), gone=gone):
                 return
             if not page.messages:
                 await asyncio.sleep(READ_RETRY_S)  # a replica that lags behind what was announced
@@ -279,19 +313,21 @@ class Member:
 
     async def probe(self, now: float) -> None:
         """Compare the log with what was delivered where that is due."""
-        for feed in self._all():
-            track = feed.track
-            if track.read_back_due(now):
-                track.reset()
-            elif track.probe_due(now):
-                before = track.delivered_above
-                with contextlib.suppress(FabricError):  # asked again at the next turn
-                    page = await self._session.reader.page(
-                        feed.stream, feed.filter, track.verified + 1, batch=1
-                    )
-                    track.probed(len(page.messages) + page.pending, before, monotonic())
-            if track.behind:
-                self._read(feed)
+        await asyncio.gather(*(self._probe(feed, now) for feed in self._all()))
+
+    async def _probe(self, feed: _Feed, now: float) -> None:
+        track = feed.track
+        if track.read_back_due(now):
+            track.reset()
+        elif track.probe_due(now):
+            before = track.delivered_above
+            with contextlib.suppress(FabricError):  # asked again at the next turn
+                page = await self._session.reader.page(
+                    feed.stream, feed.filter, track.verified + 1, batch=1, timeout_s=PROBE_TIMEOUT_S
+                )
+                track.probed(len(page.messages) + page.pending, before, monotonic())
+        if track.behind:
+            self._read(feed)
 
     def reconnected(self) -> None:
         """The feed was interrupted: read every log back from its verified position."""

@@ -121,10 +121,13 @@ class Session:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self.registry.tick(monotonic())
-            if self.connection.is_up:
-                for member in list(self.members):
-                    await member.probe(monotonic())
+            try:
+                self.registry.tick(monotonic())
+                if self.connection.is_up:
+                    for member in list(self.members):
+                        await member.probe(monotonic())
+            except Exception:  # one member's trouble must not end the probing of all others
+                log.exception("a turn of the session's clock raised")
 
 
 class Fabric:

@@ -76,7 +76,7 @@ async def ask_agronomist(question: str, call: fabric.Call) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {os.environ['DEMO_A2A_TOKEN']}"}
     async with httpx.AsyncClient(headers=headers, timeout=30) as http:
         factory = ClientFactory(ClientConfig(httpx_client=http, streaming=True))
-        client = await factory.create_from_url(f"{os.environ['DEMO_A2A_URL']}/a2a/agronomist")
+        client = await factory.create_from_url(f"{os.environ['DEMO_A2A_URL']}/agronomist")
         events = client.send_message(SendMessageRequest(message=message))
         parts = [part async for event in events for part in event.artifact_update.artifact.parts]
     if not (advice := get_data_parts(parts)):

@@ -160,7 +160,7 @@ async def wrong_tokens(addresses: dict[str, str], ports: dict[str, tuple[str, in
 
     doors: dict[str, Callable[[], Awaitable[str]]] = {
         "mcp": lambda: http(addresses["mcp"]),
-        "a2a": lambda: http(f"{addresses['a2a'].removesuffix('/')}/a2a/agronomist"),
+        "a2a": lambda: http(f"{addresses['a2a']}/agronomist"),
         "mqtt": mqtt,
         "kafka": kafka,
     }

@@ -84,7 +84,7 @@ async def _agent(name: str, home: Path, stage: Stage) -> AsyncIterator[None]:
     environment = os.environ | {
         "FABRIC_URL": stage.address.nats_url,
         "FABRIC_CREDS": str(credentials),
-        "DEMO_A2A_URL": "http://{}:{}".format(*stage.port("a2a")),
+        "DEMO_A2A_URL": stage.address.edges["a2a"],
         "DEMO_A2A_TOKEN": stage.tokens["a2a"],
     }
     process = await asyncio.create_subprocess_exec(

@@ -22,6 +22,7 @@ says with every message which sequence came before it on the same subject (`prev
 | following | `probed`: as many in the log as delivered       | following | verified moves up |
 | following | `probed`: another number, or too many to count  | behind  | (read back from `verified`) |
 | any     | `reset`: the feed was interrupted                 | behind  | |
+| behind  | reading has passed a message known of, not met    | behind  | `truncated`: retention was faster |
 
 The last of a subject is max(seen, verified). A message that expired or was evicted only makes `previous`
 point further
@@ -29,16 +30,15 @@ back, so it never looks like a loss. Cost: one dict look-up and one store per me
 """
 
 from enum import Enum
+from typing import NamedTuple
 
-__all__ = ["Track", "Verdict"]
+__all__ = ["Track", "Truncated", "Verdict"]
 
 QUIET_S = 1.0  # a busy subject reveals its own losses; the probe is for what fell silent
 PROBE_EVERY_S = 5.0
 READ_BACK_AFTER_S = 30.0  # a track that is never quiet is read back, so that no silent source waits longer
 SUBJECTS_MAX = 10_000  # above, the track is read back to forget them
-COUNT_MAX = (
-    10_000  # what a log keeps of a subject; beyond, an evicted message could hide a lost one in the count
-)
+COUNT_MAX = 10_000  # what a log keeps of a subject: beyond, one evicted could hide one lost in the count
 AHEAD_MAX = 10_000  # live deliveries beyond the reading position while behind
 
 
@@ -48,6 +48,15 @@ class Verdict(Enum):
     DELIVER = "deliver"
     DUPLICATE = "duplicate"
     LATER = "later"
+
+
+class Truncated(NamedTuple):
+    """Messages of one subject that the log let go before they were read: at least `first`, none after
+    `last`."""
+
+    subject: bytes
+    first: int
+    last: int
 
 
 DELIVER, DUPLICATE, LATER = Verdict.DELIVER, Verdict.DUPLICATE, Verdict.LATER
@@ -61,11 +70,13 @@ class Track:
         "_checked_at",
         "_delivered",
         "_later",
+        "_owed",
         "_seen",
         "_started",
         "_touched_at",
         "behind",
         "gaps",
+        "truncated",
         "verified",
     )
 
@@ -73,7 +84,9 @@ class Track:
         self.verified = 0
         self.behind = True
         self.gaps = 0
+        self.truncated: list[Truncated] = []  # for the member to take
         self._started = False
+        self._owed: dict[bytes, int] = {}  # lowest sequence of a subject that is known of and not delivered
         self._seen: dict[bytes, int] = {}
         self._delivered = 0  # above verified
         self._ahead: list[int] = []  # delivered live while behind
@@ -96,10 +109,10 @@ class Track:
             return DUPLICATE
         if previous > last:
             self.gaps += not self.behind
-            return self._postpone(sequence)
+            return self._owe(subject, previous, sequence)
         if self.behind:
             if len(self._ahead) >= AHEAD_MAX:
-                return self._postpone(sequence)
+                return self._owe(subject, sequence, sequence)
             self._ahead.append(sequence)
         self._seen[subject] = sequence
         self._delivered += 1
@@ -114,12 +127,14 @@ class Track:
         if self._ahead and self._ahead[-1] == sequence:
             self._ahead.pop()
         self._delivered -= 1
-        self._postpone(sequence)
+        self._owe(subject, sequence, sequence)
 
     def stored(self, subject: bytes, sequence: int) -> Verdict:
         """A message read from the log, in the log's order."""
         if sequence <= self._seen.get(subject, self.verified):
             return DUPLICATE
+        if self._owed:
+            self._paid(subject, sequence - 1)
         self._seen[subject] = sequence
         self._delivered += 1
         return DELIVER
@@ -131,6 +146,8 @@ class Track:
             return False
         self._later = 0
         position = max(position, self.verified)
+        for subject in list(self._owed):
+            self._paid(subject, position)
         ahead = [sequence for sequence in self._ahead if sequence > position]
         kept = {subject: last for subject, last in self._seen.items() if last > position}
         self._settle(position, now)
@@ -171,6 +188,17 @@ class Track:
     def reset(self) -> None:
         """The feed was interrupted: look at the log before believing in it again."""
         self.behind = True
+
+    def _owe(self, subject: bytes, known: int, sequence: int) -> Verdict:
+        if len(self._owed) < SUBJECTS_MAX:
+            self._owed.setdefault(subject, known)
+        return self._postpone(sequence)
+
+    def _paid(self, subject: bytes, through: int) -> None:
+        # The log has been read up to `through` on this subject; what was owed and not met there is gone.
+        owed = self._owed.pop(subject, None)
+        if owed is not None and self._seen.get(subject, self.verified) < owed <= through:
+            self.truncated.append(Truncated(subject, owed, through))
 
     def _postpone(self, sequence: int) -> Verdict:
         self.behind = True

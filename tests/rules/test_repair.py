@@ -232,3 +232,28 @@ def test_subjects_are_forgotten_by_reading_back() -> None:
     track.reset()
     assert track.caught_up(SUBJECTS_MAX + 1, 0.0)
     assert not track.read_back_due(0.0)
+
+
+def test_what_the_log_let_go_before_it_was_read_is_told_with_its_range() -> None:
+    track = following(10)
+    track.live(A, 11, 0, 0.0)
+    track.undo(A, 11, 0)  # the member had no room
+    track.live(A, 12, 11, 0.0)
+    assert track.stored(A, 15) is DELIVER
+    assert track.truncated == [(A, 11, 14)]
+
+
+def test_what_the_log_still_has_is_not_called_truncated() -> None:
+    track = following(10)
+    track.live(A, 13, 12, 0.0)  # 12 never came
+    assert [track.stored(A, 12), track.stored(A, 13)] == [DELIVER, DELIVER]
+    assert track.caught_up(13, 0.0)
+    assert track.truncated == []
+
+
+def test_a_subject_that_is_gone_whole_is_told_at_the_end_of_the_log() -> None:
+    track = following(10)
+    track.live(A, 12, 11, 0.0)
+    track.live(B, 14, 0, 0.0)
+    assert track.caught_up(14, 0.0)
+    assert track.truncated == [(A, 11, 14)]

@@ -173,6 +173,9 @@ class Simulation:
         assert set(self.got) <= set(wanted), "something came that is not for this member"
         missing = set(wanted) - set(self.got)
         assert missing <= self.log.evicted, f"lost: {sorted(missing - self.log.evicted)}"
+        for subject, first, last in self.track.truncated:
+            gone = [sequence for sequence, other in missing if other == subject and first <= sequence <= last]
+            assert gone, f"told of {first} to {last} on {subject!r}, where nothing is missing"
         for subject in SUBJECTS:
             sequences = [sequence for sequence, other in self.got if other == subject]
             assert sequences == sorted(sequences), f"out of order on {subject!r}"

@@ -8,10 +8,10 @@ queue full are counted in `missed`, as are those whose running number shows that
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -59,9 +59,9 @@ class Member:
     channels of a pattern.
 
     Counters: `delivered`, `missed` (live messages that never came or found the queue full), `forged` (source
-    attribute and
-    credential disagreed: not delivered), `repaired` (gaps read back from the log), `duplicates` (second
-    copies withheld). `failure` is what ended the reading of the log for good, if anything did.
+    attribute and credential disagreed: not delivered), `repaired` (gaps read back from the log), `duplicates`
+    (second copies withheld), `truncated` (runs of messages that the log let go before this member read them;
+    the log says which). `failure` is what ended the reading of the log for good, if anything did.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Member:
         self.delivered = 0
         self.forged = 0
         self.handler_errors = 0
+        self.truncated = 0
         self.failure: FabricError | None = None
         self._overflowed = 0
         self._session = session
@@ -139,7 +140,7 @@ class Member:
             return
         self._closed = True
         self._session.members.discard(self)
-        with contextlib.suppress(ValueError):  # never entered
+        with suppress(ValueError):  # never entered
             self._session.connection.on_denied.remove(self._denied)
         for subscription in self._subscriptions:
             self._session.connection.unsubscribe(subscription)
@@ -281,26 +282,45 @@ class Member:
         position, empty = feed.track.verified, 0
         while not self._closed:  # a cancellation can be lost in a wait that has just ended
             try:
-                page = await self._session.reader.page(feed.stream, feed.filter, position + 1)
+                last, pending = await self._read_page(feed, position)
             except (Refused, Unreachable) as error:
                 if not error.retriable or (isinstance(error, Refused) and error.reason == "denied"):
                     raise
                 log.warning("channel %s: %s; reading again in %g s", self.pattern, error, READ_RETRY_S)
                 await asyncio.sleep(READ_RETRY_S)
                 continue
-            for stored in page.messages:
-                position = stored.sequence
-                subject = b"fab.cho" + stored.subject[6:]  # as the live feed spells it
-                if self._handler is None and self._is_full(stored.data):
-                    await self._wait_for_space(stored.data)
-                if feed.track.stored(subject, stored.sequence) is DELIVER:
-                    self._hand_on(subject, stored.header, stored.data)
-            empty = 0 if page.messages else empty + 1
-            gone = empty > EMPTY_READS_MAX
-            if not page.pending and feed.track.caught_up(position, monotonic(), gone=gone):
+            empty = 0 if last > position else empty + 1
+            position = last
+            caught_up = not pending and feed.track.caught_up(
+                position, monotonic(), gone=empty > EMPTY_READS_MAX
+            )
+            self._tell_truncated(feed)
+            if caught_up:
                 return
-            if not page.messages:
+            if empty:
                 await asyncio.sleep(READ_RETRY_S)  # a replica that lags behind what was announced
+
+    async def _read_page(self, feed: _Feed, position: int) -> tuple[int, int]:
+        # The sequence of the last message read, or `position` when there was none, and how many are pending.
+        async with aclosing(self._session.reader.pieces(feed.stream, feed.filter, position + 1)) as pieces:
+            async for piece in pieces:
+                for stored in piece.messages:
+                    position = stored.sequence
+                    subject = b"fab.cho" + stored.subject[6:]  # as the live feed spells it
+                    if self._handler is None and self._is_full(stored.data):
+                        await self._wait_for_space(stored.data)
+                    if feed.track.stored(subject, stored.sequence) is DELIVER:
+                        self._hand_on(subject, stored.header, stored.data)
+        return position, piece.pending
+
+    def _tell_truncated(self, feed: _Feed) -> None:
+        ranges, feed.track.truncated = feed.track.truncated, []
+        for subject, first, last in ranges:
+            self.truncated += 1
+            channel = subjects.channel_of(subject.decode())
+            log.warning(
+                "channel %s: %s let go of %d to %d before they were read", channel, feed.stream, first, last
+            )
 
     async def _wait_for_space(self, data: bytes) -> None:
         while self._is_full(data) and not self._closed:
@@ -321,7 +341,7 @@ class Member:
             track.reset()
         elif track.probe_due(now):
             before = track.delivered_above
-            with contextlib.suppress(FabricError):  # asked again at the next turn
+            with suppress(FabricError):  # asked again at the next turn
                 page = await self._session.reader.page(
                     feed.stream, feed.filter, track.verified + 1, batch=1, timeout_s=PROBE_TIMEOUT_S
                 )

@@ -8,7 +8,8 @@ Above: repair, history, registry, Kafka views. Below: `connection`. Source: NATS
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -44,10 +45,14 @@ class Page:
 
 @dataclass(slots=True)
 class _Asked:
-    done: "asyncio.Future[Page]"
     subject: str
     single: bool  # one message and no end mark
     page: Page = field(default_factory=Page)
+    arrival: asyncio.Event = field(default_factory=asyncio.Event)
+    done: "asyncio.Future[Page]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def __post_init__(self) -> None:
+        self.done.add_done_callback(lambda _: self.arrival.set())
 
 
 class LogReader:
@@ -81,6 +86,27 @@ class LogReader:
         body = {"seq": max(start, 1), "next_by_subj": pattern, "batch": batch, "max_bytes": max_bytes}
         return await self._ask(stream, body, timeout_s)
 
+    async def pieces(
+        self, stream: str, pattern: str, start: int, *, timeout_s: float = PAGE_TIMEOUT_S
+    ) -> AsyncGenerator[Page, None]:
+        """One page in the pieces in which it arrives, so that reading and handling overlap. Only the last
+        piece knows what is pending after it; the others say 1. `timeout_s` is for each. Raises as `page`."""
+        body = {
+            "seq": max(start, 1),
+            "next_by_subj": pattern,
+            "batch": PAGE_MESSAGES,
+            "max_bytes": PAGE_BYTES,
+        }
+        async with self._asking(stream, body, timeout_s) as asked:
+            while True:
+                await asyncio.wait_for(asked.arrival.wait(), timeout_s)
+                asked.arrival.clear()
+                messages, asked.page.messages = asked.page.messages, []
+                if asked.done.done():
+                    yield Page(messages, asked.done.result().pending)
+                    return
+                yield Page(messages, pending=1)
+
     async def last(self, stream: str, pattern: str, *, timeout_s: float = PAGE_TIMEOUT_S) -> Stored | None:
         """The newest message of `pattern`, or None when there is none."""
         page = await self._ask(stream, {"last_by_subj": pattern}, timeout_s)
@@ -111,17 +137,21 @@ class LogReader:
 
     async def _ask(self, stream: str, body: dict[str, object], timeout_s: float) -> Page:
         deadline = monotonic() + timeout_s
+        async with self._asking(stream, body, timeout_s) as asked:
+            return await asyncio.wait_for(asked.done, deadline - monotonic())
+
+    @asynccontextmanager
+    async def _asking(self, stream: str, body: dict[str, object], timeout_s: float) -> AsyncIterator[_Asked]:
         await self.connection.wait_up(timeout_s)
         self._last += 1
         ticket = self._last
-        done: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         subject = f"$JS.API.DIRECT.GET.{stream}"
-        self._asked[ticket] = _Asked(done, subject, single="last_by_subj" in body)
+        asked = self._asked[ticket] = _Asked(subject, single="last_by_subj" in body)
         try:
             payload = json.dumps(body).encode()
             self.connection.writer.publish(subject.encode(), self._reply, b"", payload, ticket)
             self.connection.wake()
-            return await asyncio.wait_for(done, deadline - monotonic())
+            yield asked
         except TimeoutError:
             detail = f"reading {stream} gave no answer within {timeout_s:g} s; is there such a stream?"
             raise Refused("timeout", retry_after_ms=1000, detail=detail) from None
@@ -138,6 +168,7 @@ class LogReader:
                 number_in(header, b"Nats-Sequence"), server_value_in(header, b"Nats-Subject"), header, data
             )
             asked.page.messages.append(stored)
+            asked.arrival.set()
             if asked.single:
                 asked.done.set_result(asked.page)
         elif status in (204, 404):

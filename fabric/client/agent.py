@@ -27,7 +27,15 @@ from fabric.client.desk import seconds_left
 from fabric.client.outbox import attribute_line, template
 from fabric.client.tool import Tool, ToolError
 from fabric.clock import now_us
-from fabric.errors import CallCancelled, ConfigInvalid, DeadlineExceeded, FabricError, NoSuchTool, Refused
+from fabric.errors import (
+    CallCancelled,
+    ConfigInvalid,
+    DeadlineExceeded,
+    FabricError,
+    LimitExceeded,
+    NoSuchTool,
+    Refused,
+)
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template
 
@@ -87,6 +95,9 @@ class Call:
         }
 
     def _send(self, kind: str, data: bytes) -> None:
+        # The caller chose the reply subject. Only an inbox is one: it must not have us publish in its place.
+        if not self._reply.startswith(b"_INBOX."):
+            return
         session = self.agent.fabric.session
         first = (
             attribute_line("correlationid", self.conversation)
@@ -134,6 +145,8 @@ class Agent:
         self._subscription: Subscription | None = None
         self._templates: dict[str, Template] = {}
         self._update: asyncio.Task[None] | None = None
+        self._stale = False  # the registry's card is not the present one
+        self._entered = False
 
     # Tools
 
@@ -220,8 +233,15 @@ class Agent:
         """Registers; raises NameInUse when another live process holds the name."""
         session = self.fabric.session
         self.epoch = await session.registry.claim(self, take_over=self._take_over)
+        self._entered = True
         self._subscription = session.connection.subscribe(subjects.calls_to(self.fabric.token), self._arrived)
-        await session.registry.announce(self)
+        try:
+            await session.registry.announce(self)
+        except BaseException:
+            self._entered = False
+            self._take_no_more()
+            session.registry.forget(self)
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -230,11 +250,13 @@ class Agent:
     async def leave(self, grace_s: float = LEAVE_GRACE_S) -> None:
         """Leave the registry, take no more calls, let running ones end within the grace. Safe to call
         twice."""
-        if self._subscription is None:
+        if not self._entered:
             return
+        self._entered = False
         session = self.fabric.session
-        session.connection.unsubscribe(self._subscription)
-        self._subscription = None
+        self._take_no_more()
+        if self._update is not None:
+            await asyncio.gather(self._update, return_exceptions=True)
         try:
             await session.registry.withdraw(self)
         except FabricError as error:
@@ -249,17 +271,24 @@ class Agent:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def fenced(self) -> None:
-        """Another process took the name over: stop answering in it."""
+        """Another process took the name over: take no more calls; those that run may end."""
+        log.warning("agent %s: another process took the name over", self.name)
+        self._take_no_more()
+
+    def _take_no_more(self) -> None:
         if self._subscription is not None:
-            log.warning("agent %s: another process took the name over", self.name)
             self.fabric.session.connection.unsubscribe(self._subscription)
             self._subscription = None
 
     def _announce(self) -> None:
+        self._stale = True
         if self._update is None or self._update.done():
-            self._update = asyncio.create_task(
-                self.fabric.session.registry.announce(self), name=f"fabric-announce-{self.name}"
-            )
+            self._update = self.fabric.session.spawn(self._keep_announced(), f"fabric-announce-{self.name}")
+
+    async def _keep_announced(self) -> None:
+        while self._stale and self._subscription is not None:
+            self._stale = False  # before the card is made: a tool added meanwhile has it made again
+            await self.fabric.session.registry.announce(self)
 
     # Calls
 
@@ -307,14 +336,18 @@ class Agent:
         retry_after_ms = BUSY_RETRY_MS if reason == "full" else 0
         data = {"reason": reason, "retry_after_ms": retry_after_ms, "depth": len(self._running)}
         failure = Failure(Refused.code, message, reason == "full", data)
-        if reply:
-            Call(self, request, reply)._send("error", msgspec.json.encode(failure))
+        self._reply(Call(self, request, reply), "error", msgspec.json.encode(failure))
 
     async def _run(self, request: Envelope, reply: bytes) -> None:
         call = Call(self, request, reply)
         session = self.fabric.session
         session.journal.record(request, "call", peer=self.name)
         left_s = seconds_left(request, DEADLINE_DEFAULT_S)
+        if left_s <= 0:  # worthless by now: it must not have effects
+            self._reply(
+                call, "error", _failure(DeadlineExceeded.code, "the deadline passed before the call came")
+            )
+            return
         current_cause.set(Cause(call.conversation, request.id, now_us() + round(left_s * 1e6)))
         task = asyncio.current_task()
         assert task is not None
@@ -346,7 +379,11 @@ class Agent:
         try:
             call._send(kind, data)
         except ValueError as error:  # CodecError: the answer is larger than a message may be
-            call._send("error", _failure("limit_exceeded", f"the answer cannot be sent: {error}"))
+            words = f"the answer cannot be sent: {error}"
+            try:
+                call._send("error", _failure(LimitExceeded.code, words))
+            except ValueError:  # not even this: the caller's own attributes fill the header
+                log.warning("agent %s: %s", self.name, words)
 
     async def _answer(self, request: Envelope, call: Call) -> bytes:
         name = (request.subject or "").partition(".")[2]

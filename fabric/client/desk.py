@@ -8,17 +8,24 @@ writer, one dict entry, one timer.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fabric import subjects
 from fabric.client.context import current_cause
 from fabric.client.outbox import attribute_line, template
 from fabric.clock import now_us, parse_us
-from fabric.errors import DeadlineExceeded, InvalidName, LimitExceeded, NoSuchAgent, Refused
+from fabric.errors import (
+    DeadlineExceeded,
+    InvalidName,
+    LimitExceeded,
+    NoSuchAgent,
+    PermissionDenied,
+    Refused,
+)
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.names import encode_level
+from fabric_codecs.names import decode_level, encode_level
 from fabric_codecs.nats.headers import status_of, ticket_of
 from fabric_codecs.nats.wire import Template, timestamp
 
@@ -34,12 +41,19 @@ TEMPLATES_MAX = 1024  # targets whose header lines are kept rendered
 class Waiting:
     """One call in flight. `progress` is called for each progress envelope."""
 
-    __slots__ = ("answer", "conversation", "id", "progress", "target", "timer")
+    __slots__ = ("agent", "answer", "conversation", "id", "progress", "subject", "target", "timer")
 
     def __init__(
-        self, target: str, identity: str, conversation: str, progress: Callable[[Envelope], object] | None
+        self,
+        target: str,
+        caller: str,
+        identity: str,
+        conversation: str,
+        progress: Callable[[Envelope], object] | None,
     ) -> None:
         self.target = target
+        self.agent = agent_of(target)
+        self.subject = subjects.call(self.agent, caller)
         self.id = identity
         self.conversation = conversation
         self.progress = progress
@@ -52,14 +66,16 @@ class CallDesk:
 
     def __init__(self, session: "Session") -> None:
         self.late = 0
+        self.forged = 0
         self._session = session
-        self._reply = f"{session.inbox}.c.".encode()
+        self._reply = f"{session.call_inbox}.".encode()
         self._id_prefix = f"{session.process}-".encode()
         self._waiting: dict[int, Waiting] = {}
         self._last = 0
         self._templates: dict[tuple[str, str], Template] = {}
-        session.connection.subscribe(f"{session.inbox}.c.*", self._arrived)
+        session.connection.subscribe(f"{session.call_inbox}.*", self._arrived)
         session.connection.on_down.append(self._lost)
+        session.connection.on_denied.append(self._denied)
 
     def start(
         self,
@@ -70,7 +86,6 @@ class CallDesk:
         progress: Callable[[Envelope], object] | None,
     ) -> tuple[int, Waiting]:
         """Send a request made of its arguments; its answer resolves the future. `end` it in any case."""
-        subject = subjects.call(agent_of(target), caller.token).encode()
         deadline_s, expiry = deadline_within(deadline_s)
         count, cause = self._session.next_count(), current_cause.get()
         identity = f"{self._session.process}-{count}"
@@ -78,11 +93,20 @@ class CallDesk:
         first = attribute_line("correlationid", conversation) + attribute_line("expirytime", expiry)
         if cause is not None:
             first += attribute_line("causationid", cause.causationid)
-        ticket, waiting = self._open(Waiting(target, identity, conversation, progress), deadline_s)
+        waiting = Waiting(target, caller.token, identity, conversation, progress)
+        ticket = self._open(waiting, deadline_s)
         template = self._template(caller, target)
         with self._sending(ticket, len(data)):
             self._session.connection.writer.publish_event(
-                subject, self._reply, ticket, template, first, self._id_prefix, count, now_us(), data
+                waiting.subject.encode(),
+                self._reply,
+                ticket,
+                template,
+                first,
+                self._id_prefix,
+                count,
+                now_us(),
+                data,
             )
         return ticket, waiting
 
@@ -95,9 +119,10 @@ class CallDesk:
     ) -> tuple[int, Waiting]:
         """As `start`, for a request that is an envelope already."""
         target = request.subject or ""
-        subject = subjects.call(agent_of(target), caller.token).encode()
-        waiting = Waiting(target, request.id, request.correlationid or request.id, progress)
-        ticket, waiting = self._open(waiting, deadline_s)
+        conversation = request.correlationid or request.id
+        waiting = Waiting(target, caller.token, request.id, conversation, progress)
+        subject = waiting.subject.encode()
+        ticket = self._open(waiting, deadline_s)
         with self._sending(ticket, len(request.data)):
             header = request.nats_header()
             self._session.connection.writer.publish(subject, self._reply, header, request.data, ticket)
@@ -121,16 +146,16 @@ class CallDesk:
             causationid=waiting.id,
             correlationid=waiting.conversation,
         )
-        subject = subjects.call(agent_of(waiting.target), caller.token).encode()
-        self._session.connection.writer.publish(subject, b"", envelope.nats_header(), envelope.data)
+        subject, header = waiting.subject.encode(), envelope.nats_header()
+        self._session.connection.writer.publish(subject, b"", header, envelope.data)
         self._session.connection.wake()
 
-    def _open(self, waiting: Waiting, deadline_s: float) -> tuple[int, Waiting]:
+    def _open(self, waiting: Waiting, deadline_s: float) -> int:
         self._last += 1
         ticket = self._last
         self._waiting[ticket] = waiting
         waiting.timer = asyncio.get_running_loop().call_later(deadline_s, self._expired, ticket, deadline_s)
-        return ticket, waiting
+        return ticket
 
     @contextmanager
     def _sending(self, ticket: int, size: int) -> Iterator[None]:
@@ -164,9 +189,12 @@ class CallDesk:
             self.late += 1
             return
         if status_of(header) == 503:
-            waiting.answer.set_exception(NoSuchAgent(agent_of(waiting.target)))
+            waiting.answer.set_exception(NoSuchAgent(waiting.agent))
             return
         envelope = Envelope.from_nats(subject, header, data)
+        if envelope.source.rpartition("/")[2] != waiting.agent:
+            self.forged += 1  # somebody else guessed a ticket, or had an agent answer to us
+            return
         self._session.journal.record(envelope, "reply", peer=envelope.source_name)
         if envelope.kind in FINAL:
             waiting.answer.set_result(envelope)
@@ -177,6 +205,12 @@ class CallDesk:
         waiting = self._waiting.get(ticket)
         if waiting is not None and not waiting.answer.done():
             waiting.answer.set_exception(DeadlineExceeded(waiting.target, deadline_s))
+
+    def _denied(self, verb: str, subject: str) -> None:
+        for waiting in self._waiting.values():
+            if verb == "publish" and waiting.subject == subject and not waiting.answer.done():
+                hint = "see the names of FABRIC_CREDS"
+                waiting.answer.set_exception(PermissionDenied(f"calling {waiting.target}", hint))
 
     def _lost(self) -> None:
         for waiting in self._waiting.values():
@@ -192,11 +226,17 @@ class CallDesk:
 
 
 def agent_of(target: str) -> str:
-    """The agent's token in a target (`agent.tool`, or an agent's name alone)."""
+    """The agent's token in a target: `agent.tool`, or an agent alone; its name or its token."""
     agent = target.partition(".")[0]
-    if not agent:
+    if not agent or not target.isprintable():
         raise InvalidName("target", target, "write agent.tool")
-    return encode_level(agent) if "%" not in agent else agent
+    if "%" in agent:
+        with suppress(CodecError):
+            agent = decode_level(agent)
+    try:
+        return encode_level(agent)
+    except CodecError as error:
+        raise InvalidName("target", target, error.what) from None
 
 
 def deadline_within(deadline_s: float) -> tuple[float, str]:

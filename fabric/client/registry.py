@@ -22,8 +22,9 @@ from fabric.errors import FabricError, InternalError, NameInUse, Refused, Unreac
 from fabric.jetstream.connection import Subscription
 from fabric.jetstream.layout import REGISTRY_STREAM
 from fabric.rules.directory import Change, Directory
+from fabric_codecs.errors import CodecError
 from fabric_codecs.names import encode_level
-from fabric_codecs.nats.headers import number_in, value_in
+from fabric_codecs.nats.headers import number_in, stored_at, value_in
 
 if TYPE_CHECKING:
     from fabric.client.agent import Agent
@@ -36,8 +37,7 @@ log = logging.getLogger("fabric.registry")
 AgentEvent = Change[AgentCard]
 
 LEASE_TTL_S = 20
-LEASE_REFRESH_S = 5.0  # four chances before the lease ends
-RECOVERY_GRACE_S = 10.0  # after a reconnect: two refreshes of everybody else
+LEASE_REFRESH_S = 5.0  # four chances before the lease ends; after a reconnect others have two to come back
 LEFT_KEPT_S = 3600  # how long a former life's epoch is remembered
 WATCH_EVENTS_MAX = 65_536
 SYNC_RETRY_S = 0.5
@@ -61,6 +61,7 @@ class Watch:
         self._events: deque[AgentEvent] = deque()
         self._changed = asyncio.Event()
         self._lagging = False
+        self._ended = False
 
     async def __aenter__(self) -> Self:
         await self._registry.synced()
@@ -80,6 +81,8 @@ class Watch:
         while not self._events:
             if self._lagging:
                 raise Refused("full", depth=WATCH_EVENTS_MAX, detail="the watcher fell behind; watch again")
+            if self._ended:
+                raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
         return self._events.popleft()
@@ -92,13 +95,23 @@ class Watch:
             self._events.append(event)
         self._changed.set()
 
+    def end(self) -> None:
+        """Called by the registry when it closes."""
+        self._ended = True
+        self._changed.set()
+
 
 class Registry:
     """One per session. The directory is read when somebody asks for it the first time, and kept up to date
     from then on."""
 
-    def __init__(self, session: "Session") -> None:
+    def __init__(
+        self, session: "Session", *, lease_ttl_s: int = LEASE_TTL_S, refresh_s: float = LEASE_REFRESH_S
+    ) -> None:
         self.watches: set[Watch] = set()
+        self._lease_ttl_s = lease_ttl_s
+        self._refresh_s = refresh_s
+        self._writing = asyncio.Lock()  # our own records and lease: each write expects the one before it
         self._session = session
         self._directory: Directory[AgentCard] = Directory()
         self._mine: dict[
@@ -140,21 +153,29 @@ class Registry:
     async def announce(self, agent: "Agent") -> None:
         """Write the agent's card; raises NameInUse when somebody else wrote its record meanwhile."""
         token = agent.fabric.token
-        _, sequence, feed = self._mine[token]
-        record = msgspec.json.encode(agent.card())
-        self._mine[token] = (agent, await self._write(agent, record, sequence, ""), feed)
+        async with self._writing:
+            if token not in self._mine:
+                raise NameInUse(agent.name, "another process, which took it over")
+            _, sequence, feed = self._mine[token]
+            record = msgspec.json.encode(agent.card())
+            self._mine[token] = (agent, await self._write(agent, record, sequence, ""), feed)
 
     async def withdraw(self, agent: "Agent") -> None:
-        """The agent leaves; everybody sees it at once."""
-        token = agent.fabric.token
-        _, sequence, feed = self._mine.pop(token)
+        """The agent leaves; everybody sees it at once. Nothing for one that was fenced."""
+        async with self._writing:
+            sequence = self.forget(agent)
+            if sequence is not None:
+                record = msgspec.json.encode(Left(agent.name, agent.epoch))
+                await self._write(agent, record, sequence, f"Nats-TTL: {LEFT_KEPT_S}s\r\n")
+
+    def forget(self, agent: "Agent") -> int | None:
+        """Keep the agent's record no more; the sequence of it, None when it was not ours any more."""
+        mine, sequence, feed = self._mine.get(agent.fabric.token, (None, 0, None))
+        if mine is not agent or feed is None:
+            return None
+        del self._mine[agent.fabric.token]
         self._session.connection.unsubscribe(feed)
-        await self._write(
-            agent,
-            msgspec.json.encode(Left(agent.name, agent.epoch)),
-            sequence,
-            f"Nats-TTL: {LEFT_KEPT_S}s\r\n",
-        )
+        return sequence
 
     async def _write(self, agent: "Agent", record: bytes, expected: int, extra: str) -> int:
         header = f"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: {expected}\r\n{extra}\r\n".encode()
@@ -172,11 +193,17 @@ class Registry:
         raise InternalError(f"registering {agent.name}: {error.get('description')}")
 
     def _watch_own(self, agent: "Agent", _subject: bytes, _reply: bytes, _header: bytes, data: bytes) -> None:
-        if not data:
-            return
-        record = msgspec.json.decode(data, type=dict[str, Any])
-        if int(record["epoch"]) > agent.epoch:
+        if data and int(msgspec.json.decode(data, type=dict[str, Any])["epoch"]) > agent.epoch:
+            self.forget(agent)
             agent.fenced()
+
+    async def _check_own(self) -> None:
+        # What was written while we were away: somebody may have found our lease ended and taken a name.
+        for agent, _, _ in list(self._mine.values()):
+            subject = subjects.registration(agent.fabric.token)
+            stored = await self._session.reader.last(REGISTRY_STREAM, subject)
+            if stored is not None:
+                self._watch_own(agent, b"", b"", b"", stored.data)
 
     async def _lease_held(self, holder: str) -> bool:
         stored = await self._session.reader.last(REGISTRY_STREAM, f"fab.lease.{holder}")
@@ -185,23 +212,26 @@ class Registry:
     # Our process's lease
 
     async def _keep_lease(self) -> None:
-        if self._keeper is None:
-            await self._refresh()
-            self._keeper = asyncio.create_task(self._keep(), name="fabric-lease")
+        async with self._writing:
+            if self._keeper is None:
+                await self._refresh()
+                self._keeper = asyncio.create_task(self._keep(), name="fabric-lease")
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_REFRESH_S)
+            await asyncio.sleep(self._refresh_s)
             try:
                 await self._refresh()
             except FabricError as error:
                 log.warning("the lease of %s was not refreshed: %s", self._session.process, error)
 
     async def _refresh(self) -> None:
-        header = f"NATS/1.0\r\nNats-TTL: {LEASE_TTL_S}s\r\n\r\n".encode()
-        await self._session.connection.request(
-            self._lease_subject, b'{"state":"held"}', header=header, timeout_s=LEASE_REFRESH_S
+        header = f"NATS/1.0\r\nNats-TTL: {self._lease_ttl_s}s\r\n\r\n".encode()
+        reply = await self._session.connection.request(
+            self._lease_subject, b'{"state":"held"}', header=header, timeout_s=self._refresh_s
         )
+        if not stored_at(reply.data):
+            raise InternalError(f"the lease was not stored: {reply.data.decode('utf-8', 'replace')}")
 
     @property
     def _lease_subject(self) -> str:
@@ -209,14 +239,17 @@ class Registry:
 
     def reconnected(self) -> None:
         """The server was away: refresh at once, and give others the time to."""
-        self._directory.recovering(monotonic() + RECOVERY_GRACE_S)
+        self._directory.recovering(monotonic() + 2 * self._refresh_s)
         if self._keeper is not None:
             self._session.spawn(self._refresh(), "fabric-lease-refresh")
+            self._session.spawn(self._check_own(), "fabric-registry-own")
         if self._feed is not None:
             self._resync()
 
     async def close(self) -> None:
-        """Release the lease, stop watching."""
+        """Release the lease, stop watching; whoever still watches sees the end."""
+        for watch in list(self.watches):
+            watch.end()
         tasks = [task for task in (self._keeper, self._sync) if task is not None]
         for task in tasks:
             task.cancel()
@@ -271,20 +304,20 @@ class Registry:
 
     async def _read_all(self) -> None:
         while True:
+            reconnects = self._session.connection.reconnects
             try:
                 cards, held, positions = await self._snapshot()
-                break
+                if reconnects == self._session.connection.reconnects:
+                    break  # else the feed was interrupted while we read: what it lost may lie behind us
             except FabricError as error:
                 log.warning("the registry could not be read: %s", error)
                 await asyncio.sleep(SYNC_RETRY_S)
         self._tell(self._directory.snapshot(cards, held, monotonic()))
         waiting, self._held_back = self._held_back or [], None
         self._sequence = max(positions.values(), default=0)
-        for sequence, subject, header, data in waiting:
-            if sequence > positions.get(subject, 0):
-                self._apply(subject, header, data)
-                self._sequence = max(self._sequence, sequence)
         self._synced.set()
+        for message in waiting:
+            self._next(*message)
 
     async def _snapshot(self) -> tuple[dict[str, AgentCard], set[str], dict[bytes, int]]:
         cards: dict[str, AgentCard] = {}
@@ -296,9 +329,10 @@ class Registry:
                     subject = b"fab.rego." + stored.subject[4:]
                     positions[subject] = stored.sequence
                     if subject.startswith(REGISTRATION):
-                        card = _card(stored.data)
+                        token = subject[len(REGISTRATION) :].decode()
+                        card = _card(stored.data, token)
                         if card is not None:
-                            cards[encode_level(card.name)] = card
+                            cards[token] = card
                     elif _is_held(stored.header, stored.data):
                         held.add(subject[len(LEASE) :].decode())
         return cards, held, positions
@@ -307,10 +341,16 @@ class Registry:
         sequence = number_in(header, b"Nats-Sequence")
         if self._held_back is not None:
             self._held_back.append((sequence, subject, header, data))
+        else:
+            self._next(sequence, subject, header, data)
+
+    def _next(self, sequence: int, subject: bytes, header: bytes, data: bytes) -> None:
+        if self._held_back is not None:  # since a gap a moment ago
+            self._held_back.append((sequence, subject, header, data))
             return
         if sequence <= self._sequence:
             return
-        if sequence > self._sequence + 1 and self._synced.is_set():
+        if sequence > self._sequence + 1:
             self._resync()  # something between never came
             assert self._held_back is not None
             self._held_back.append((sequence, subject, header, data))
@@ -320,7 +360,8 @@ class Registry:
 
     def _apply(self, subject: bytes, header: bytes, data: bytes) -> None:
         if subject.startswith(REGISTRATION):
-            self._tell(self._directory.record(subject[len(REGISTRATION) :].decode(), _card(data)))
+            token = subject[len(REGISTRATION) :].decode()
+            self._tell(self._directory.record(token, _card(data, token)))
         elif subject.startswith(LEASE):
             self._tell(
                 self._directory.lease(subject[len(LEASE) :].decode(), _is_held(header, data), monotonic())
@@ -332,14 +373,18 @@ class Registry:
                 watch.push(change)
 
 
-def _card(data: bytes) -> AgentCard | None:
-    if not data or b'"state":"left"' in data:
+def _card(data: bytes, token: str) -> AgentCard | None:
+    # The server vouches for the token; a record that names somebody else is nobody's.
+    if not data or data.startswith(b'{"state":"left"'):
         return None
     try:
-        return msgspec.json.decode(data, type=AgentCard)
-    except msgspec.DecodeError as error:
-        log.warning("a record of the registry cannot be read: %s", error)
-        return None
+        card = msgspec.json.decode(data, type=AgentCard)
+        if encode_level(card.name) == token:
+            return card
+        log.warning("the record of %s names %r: ignored", token, card.name)
+    except (msgspec.DecodeError, CodecError) as error:
+        log.warning("the record of %s cannot be read: %s", token, error)
+    return None
 
 
 def _is_held(header: bytes, data: bytes) -> bool:

@@ -17,7 +17,7 @@ from fabric.client.channel import Channel
 from fabric.client.context import current_cause
 from fabric.client.desk import CallDesk, agent_of, deadline_within
 from fabric.client.journal import JournalWriter
-from fabric.client.registry import Registry, Watch
+from fabric.client.registry import LEASE_REFRESH_S, LEASE_TTL_S, Registry, Watch
 from fabric.client.story import Crossing, read_story
 from fabric.clock import monotonic, now_us
 from fabric.errors import InvalidName
@@ -45,16 +45,27 @@ class Session:
     """What all names on one connection share: publish window, log reader, members, calls, registry,
     journal."""
 
-    def __init__(self, servers: list[str], *, name: str, credentials: Path | str | None = None) -> None:
+    def __init__(
+        self,
+        servers: list[str],
+        *,
+        name: str,
+        credentials: Path | str | None = None,
+        lease_ttl_s: int = LEASE_TTL_S,
+        lease_refresh_s: float = LEASE_REFRESH_S,
+    ) -> None:
         self.token = encode_level(name)
         self.process = secrets.token_hex(5)  # new in each life, so ids and running numbers never repeat
-        self.inbox = f"{inbox_prefix(self.token)}.{self.process}"
+        # Acknowledgements and pages come to a subject that only the server learns of; everybody whom we call
+        # learns where answers to calls go.
+        self.inbox = f"{inbox_prefix(self.token)}.{secrets.token_hex(8)}"
+        self.call_inbox = f"{inbox_prefix(self.token)}.{self.process}"
         self.connection = Connection(servers, name=name, inbox=self.inbox, credentials=credentials)
         self.publisher = Publisher(self.connection, inbox=self.inbox)
         self.reader = LogReader(self.connection, inbox=self.inbox)
         self.journal = JournalWriter(self.publisher, self.token)
         self.calls = CallDesk(self)
-        self.registry = Registry(self)
+        self.registry = Registry(self, lease_ttl_s=lease_ttl_s, refresh_s=lease_refresh_s)
         self.members: set[Member] = set()
         self._count = 0
         self._live_counts: dict[bytes, int] = {}

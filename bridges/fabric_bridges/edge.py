@@ -1,19 +1,22 @@
 """The contract between the node and an edge.
 
 A package is an edge when its entry point in the group `fabric.bridges` names a module-level `EdgeFactory`.
-The node
-reads the edge's section of fabric.toml, calls the factory with it, then `start` once and `stop` once.
+The node reads the edge's section of fabric.toml, calls the factory with it, then `start` once and `stop`
+once.
 """
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fabric.client import Fabric
+from fabric.errors import ConfigInvalid, PortInUse
+from fabric.holders import holder_of
 from fabric.ports import Authenticator, Journal, Topics
 from fabric_bridges.metrics import EdgeMetrics
 
-__all__ = ["Edge", "EdgeFactory", "House"]
+__all__ = ["Edge", "EdgeFactory", "House", "cannot_listen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,7 @@ class House:
     """What the node lends to an edge, for as long as the edge runs.
 
     `fabric` may speak for any name (`fabric.on_behalf_of(name, protocol=...)`): the edge has authenticated
-    its peer and is answerable
-    for the name it uses.
+    its peer and is answerable for the name it uses.
     """
 
     fabric: Fabric
@@ -33,10 +35,11 @@ class House:
 
 
 class Edge(Protocol):
-    """A running listener. `start` returns when the port accepts connections; it raises PortInUse with the
-    holder.
-    `stop` refuses new work, lets what is in flight finish for `grace_s`, then closes; it is safe to call
-    twice."""
+    """A running listener.
+
+    `start` returns when the port accepts connections; else it raises what `cannot_listen` says. `stop`
+    refuses new work, lets what is in flight finish for `grace_s`, then closes; it is safe to call twice.
+    """
 
     name: str
 
@@ -53,3 +56,10 @@ class EdgeFactory(Protocol):
     """Builds an edge from its section of the configuration; raises ConfigInvalid naming the key."""
 
     def __call__(self, settings: Mapping[str, Any]) -> Edge: ...
+
+
+def cannot_listen(edge: str, host: str, port: int, error: OSError) -> PortInUse | ConfigInvalid:
+    """What to raise when `host:port` cannot be listened on: who holds it, or that it is not ours to hold."""
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(f"the {edge} edge", host, port, holder_of(port))
+    return ConfigInvalid(f"[edges.{edge}]", f"cannot listen on {host}:{port}: {error.strerror}")

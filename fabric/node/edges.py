@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 from fabric.config import Config
-from fabric.errors import ConfigInvalid, FabricError, InternalError, PortInUse
-from fabric.node.holders import holder_of
+from fabric.errors import ConfigInvalid, FabricError, InternalError
 from fabric_bridges.edge import Edge, House
 
 __all__ = ["Edges", "build_edges", "known_edges"]
@@ -85,8 +84,6 @@ class Edges:
 
 
 def _named(edge: str, error: Exception) -> FabricError:
-    if isinstance(error, PortInUse):
-        return PortInUse(f"the {edge} edge", error.host, error.port, holder_of(error.port))
     if isinstance(error, FabricError):
         return error
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:

@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from fabric.config import NodeSettings
 from fabric.errors import PortInUse
-from fabric.node.holders import holder_of
 from fabric_bridges.http.app import HttpServer
 from fabric_bridges.http.config import HttpSettings
 from fabric_bridges.metrics import EdgeMetrics
@@ -47,7 +46,7 @@ class HealthServer:
         try:
             await self._server.start()
         except PortInUse as error:
-            raise PortInUse("the node's /healthz", error.host, error.port, holder_of(error.port)) from error
+            raise PortInUse("the node's /healthz", error.host, error.port, error.holder) from error
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Safe to call twice."""

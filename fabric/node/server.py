@@ -20,9 +20,9 @@ from types import TracebackType
 
 from fabric.config import NatsSettings
 from fabric.errors import PortInUse, ServerFailed
+from fabric.holders import check_free, holder_of
 from fabric.node import leash
 from fabric.node.binary import check_version, find_server, server_version
-from fabric.node.holders import check_free, holder_of
 
 __all__ = ["EmbeddedServer"]
 

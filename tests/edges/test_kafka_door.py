@@ -1,6 +1,7 @@
 """The Kafka edge against peers that know the protocol to the byte, and against those that do not."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from time import monotonic
@@ -277,7 +278,7 @@ async def test_stopping_cuts_what_outlives_the_grace(server: RunningServer) -> N
 async def test_a_taken_port_says_which(world: KafkaWorld) -> None:
     second = edge({"port": world.port})
     house = House(world.fabric, world.journal, None, None, world.metrics)  # type: ignore[arg-type]
-    with pytest.raises(PortInUse, match=str(world.port)):
+    with pytest.raises(PortInUse, match=rf"{world.port}.*pid {os.getpid()}"):
         await second.start(house)
     assert second.address == f"127.0.0.1:{world.port}"
     with pytest.raises(ConfigInvalid, match="cannot listen"):

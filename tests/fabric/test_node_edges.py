@@ -2,8 +2,6 @@
 
 import asyncio
 import errno
-import os
-import socket
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import pytest
 
 from fabric.config import Config, EdgeSettings
-from fabric.errors import ConfigInvalid, InternalError, PortInUse, Unreachable
+from fabric.errors import ConfigInvalid, InternalError, Unreachable
 from fabric.node import edges as edges_module
 from fabric.node.edges import Edges, build_edges, known_edges
 
@@ -107,14 +105,6 @@ async def test_edge_that_does_not_start_is_named_and_the_ones_before_it_can_be_s
         await edges.start(HOUSE)
     await edges.stop(1)
     assert (good.life, bad.life, never.life) == (["start", "stop 1"], ["start"], [])
-
-
-async def test_taken_port_is_told_with_its_holder() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        refusal = PortInUse("something", "127.0.0.1", port, "another process")
-        with pytest.raises(PortInUse, match=rf"the bad edge cannot listen on .*{port}.*pid {os.getpid()}"):
-            await Edges([Listener("bad", refusal)]).start(HOUSE)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from floors.tree import ROOT, SUFFIXES, Module, modules, read_module
 # From the ground up; a module belongs to the longest prefix that it has.
 FLOORS = (
     ("fabric_codecs",),
-    ("fabric.errors", "fabric.clock", "fabric.subjects", "fabric.ports", "fabric.config"),
+    ("fabric.errors", "fabric.clock", "fabric.subjects", "fabric.ports", "fabric.config", "fabric.holders"),
     ("fabric.rules",),
     ("fabric.jetstream",),
     ("fabric.client",),

@@ -7,7 +7,6 @@ business.
 
 import asyncio
 import contextlib
-import errno
 import functools
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,8 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fabric.errors import ConfigInvalid, PortInUse
 from fabric.ports import Authenticator
+from fabric_bridges.edge import cannot_listen
 from fabric_bridges.http.auth import Door
 from fabric_bridges.http.config import HttpSettings
 from fabric_bridges.http.connection import Connection, ConnectionBounds
@@ -183,7 +182,7 @@ async def _bind(edge: str, host: str, port: int) -> socket.socket:
         family, kind, proto, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
         listening = socket.socket(family, kind, proto)
     except OSError as unknown:
-        raise ConfigInvalid(f"edges.{edge}.host", f"cannot listen on {host}: {unknown.strerror}") from unknown
+        raise cannot_listen(edge, host, port, unknown) from unknown
     listening.setblocking(False)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not hold it
     try:
@@ -191,8 +190,5 @@ async def _bind(edge: str, host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as refused:
         listening.close()
-        if refused.errno == errno.EADDRINUSE:
-            raise PortInUse(f"the {edge} edge", host, port, "another process") from refused
-        problem = f"cannot listen on {host}:{port}: {refused.strerror}"
-        raise ConfigInvalid(f"edges.{edge}", problem) from refused
+        raise cannot_listen(edge, host, port, refused) from refused
     return listening

@@ -6,14 +6,13 @@ size (`config`); what a peer does wrong ends its own connection alone.
 """
 
 import asyncio
-import errno
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from fabric.config import read_settings
-from fabric.errors import ConfigInvalid, FabricError, PortInUse
-from fabric_bridges.edge import House
+from fabric.errors import FabricError
+from fabric_bridges.edge import House, cannot_listen
 from fabric_bridges.kafka.catalogue import Catalogue
 from fabric_bridges.kafka.config import KafkaEdgeSettings
 from fabric_bridges.kafka.deliver import Delivery
@@ -52,11 +51,7 @@ class KafkaEdge:
         try:
             self._server = await asyncio.start_server(self._accept, host, port)
         except OSError as refused:
-            if refused.errno == errno.EADDRINUSE:
-                raise PortInUse("the kafka edge", host, port, "another process") from refused
-            raise ConfigInvalid(
-                "edges.kafka", f"cannot listen on {host}:{port}: {refused.strerror}"
-            ) from refused
+            raise cannot_listen(self.name, host, port, refused) from refused
 
     async def stop(self, grace_s: float = 2.0) -> None:
         """Take no new connection, let answers under way be finished for `grace_s`, then close."""

@@ -1,15 +1,20 @@
 """One table: each error of the fabric in the words of every protocol.
 
-In: a `FabricError`. Out: `Words`, from which an edge takes its own column. Adding an error adds a row here.
+In: a `FabricError`. Out: `Words`, from which an edge takes its own column; or an envelope that answers a
+request with it, where no agent did. Adding an error adds a row here.
 Faults in the bytes themselves never come here: a `CodecError` carries its protocol's code in `reason`.
 Whether a code may stand in a given packet or response is the edge's business.
 """
 
 from typing import NamedTuple
 
-from fabric.errors import FabricError, Refused
+import msgspec
 
-__all__ = ["Words", "retry_after_s", "words"]
+from fabric.client import Fabric
+from fabric.errors import FabricError, Refused
+from fabric_codecs.envelope import Envelope
+
+__all__ = ["Words", "as_answer", "retry_after_s", "words"]
 
 
 class Words(NamedTuple):
@@ -66,3 +71,16 @@ def retry_after_s(error: FabricError) -> int:
         return 0
     after_ms = error.retry_after_ms if isinstance(error, Refused) else 0
     return max(1, -(-after_ms // 1000))
+
+
+def as_answer(error: FabricError, request: Envelope, speaker: Fabric) -> Envelope:
+    """The answer of kind `error` to a request that no agent answered, so that its story has an end."""
+    said = {"code": error.code, "message": str(error), "retriable": error.retriable}
+    return speaker.envelope(
+        msgspec.json.encode(said),
+        kind="error",
+        subject=request.subject,
+        datacontenttype="application/json",
+        causationid=request.id,
+        correlationid=request.correlationid,
+    )

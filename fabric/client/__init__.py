@@ -4,7 +4,7 @@ Above: `fabric.connect`, `fabric.node`, edges, CLI. Below: `fabric.jetstream` an
 """
 
 from fabric.client.agent import Agent, Call
-from fabric.client.call import Invocation, Progress, Reply
+from fabric.client.call import Invocation, Progress, Reply, failure_of
 from fabric.client.cards import AgentCard, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel, ChannelPublisher
 from fabric.client.member import Member
@@ -37,5 +37,6 @@ __all__ = [
     "ToolSpec",
     "Watch",
     "channel_of",
+    "failure_of",
     "tree_of",
 ]

@@ -12,22 +12,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from fabric_codecs.mqtt import packets as mqtt
 from fabric_codecs.mqtt.encode import encode
-from fabric_codecs.mqtt.packets import (
-    Connack,
-    Connect,
-    Disconnect,
-    Packet,
-    Pingreq,
-    Puback,
-    Publish,
-    Suback,
-    Subscribe,
-    Subscription,
-    Unsuback,
-    Unsubscribe,
-    Will,
-)
 from fabric_codecs.mqtt.properties import Properties
 from fabric_codecs.mqtt.wire import Decoder
 
@@ -43,7 +29,7 @@ class Wire:
         self.far.setblocking(False)
         return self.far.recv(1 << 16)
 
-    def give(self, packet: Packet, version: int) -> None:
+    def give(self, packet: mqtt.Packet, version: int) -> None:
         self.far.sendall(encode(packet, version))
 
 
@@ -82,7 +68,7 @@ USER = (("a", "1"), ("b", "ü"), ("a", "1"))
 @pytest.mark.parametrize("version", [4, 5])
 def test_pahos_connect_is_read(version: int) -> None:
     with connected(version) as (_, wire, reader):
-        assert reader.feed(wire.take()) == [Connect("dev-1", version, True, 60, "dev-1", b"token")]
+        assert reader.feed(wire.take()) == [mqtt.Connect("dev-1", version, True, 60, "dev-1", b"token")]
 
 
 def test_pahos_connect_with_will_and_properties_is_read() -> None:
@@ -94,16 +80,16 @@ def test_pahos_connect_with_will_and_properties_is_read() -> None:
     last.ContentType = "text/plain"
     with connected(5, properties=said, will=last) as (_, wire, reader):
         (connect,) = reader.feed(wire.take())
-    will = Will("dead/dev-1", b"gone", 1, True, Properties(will_delay_s=5, content_type="text/plain"))
+    will = mqtt.Will("dead/dev-1", b"gone", 1, True, Properties(will_delay_s=5, content_type="text/plain"))
     asked = Properties(user=USER, receive_maximum=7, session_expiry_s=60)
-    assert connect == Connect("dev-1", 5, True, 60, "dev-1", b"token", will, asked)
+    assert connect == mqtt.Connect("dev-1", 5, True, 60, "dev-1", b"token", will, asked)
 
 
 @pytest.mark.parametrize("version", [4, 5])
 def test_pahos_packets_are_read(version: int) -> None:
     with connected(version) as (client, wire, reader):
         assert len(reader.feed(wire.take())) == 1
-        wire.give(Connack(), version)
+        wire.give(mqtt.Connack(), version)
         assert client.loop_read() == paho.MQTT_ERR_SUCCESS
         client.subscribe("a/+", 1)
         client.unsubscribe("a/+")
@@ -113,12 +99,12 @@ def test_pahos_packets_are_read(version: int) -> None:
         client.disconnect()
         flush(client)
         assert reader.feed(wire.take()) == [
-            Subscribe(1, (Subscription("a/+", 1),)),
-            Unsubscribe(2, ("a/+",)),
-            Publish("a/b", b"x" * 300, 1, packet_id=3),
-            Publish("a/ü", b"", 0, True),
-            Pingreq(),
-            Disconnect(),
+            mqtt.Subscribe(1, (mqtt.Subscription("a/+", 1),)),
+            mqtt.Unsubscribe(2, ("a/+",)),
+            mqtt.Publish("a/b", b"x" * 300, 1, packet_id=3),
+            mqtt.Publish("a/ü", b"", 0, True),
+            mqtt.Pingreq(),
+            mqtt.Disconnect(),
         ]
 
 
@@ -131,7 +117,7 @@ def test_pahos_properties_are_read() -> None:
     said.CorrelationData = b"\x00\xff"
     with connected(5) as (client, wire, reader):
         assert len(reader.feed(wire.take())) == 1
-        wire.give(Connack(), 5)
+        wire.give(mqtt.Connack(), 5)
         client.loop_read()
         client.publish("a", b"{}", properties=said)
         client.subscribe(
@@ -139,7 +125,7 @@ def test_pahos_properties_are_read() -> None:
         )
         flush(client)
         published, subscribed = reader.feed(wire.take())
-    assert published == Publish(
+    assert published == mqtt.Publish(
         "a",
         b"{}",
         properties=Properties(
@@ -151,19 +137,19 @@ def test_pahos_properties_are_read() -> None:
             user=USER,
         ),
     )
-    assert subscribed == Subscribe(2, (Subscription("b", 1, True, True, 2),))
+    assert subscribed == mqtt.Subscribe(2, (mqtt.Subscription("b", 1, True, True, 2),))
 
 
 @pytest.mark.parametrize("version", [4, 5])
 def test_paho_understands_our_answers(version: int) -> None:
     heard: list[object] = []
     code = 0x97 if version == 5 else 0
-    answers: list[Packet] = [
-        Connack(False, 0, Properties(maximum_qos=1, user=USER) if version == 5 else Properties()),
-        Suback(1, (1,)),
-        Unsuback(2, (0x11,) if version == 5 else ()),
-        Puback(3, code),
-        Publish("a/b", b"x" * 200, 1, packet_id=9),
+    answers: list[mqtt.Packet] = [
+        mqtt.Connack(False, 0, Properties(maximum_qos=1, user=USER) if version == 5 else Properties()),
+        mqtt.Suback(1, (1,)),
+        mqtt.Unsuback(2, (0x11,) if version == 5 else ()),
+        mqtt.Puback(3, code),
+        mqtt.Publish("a/b", b"x" * 200, 1, packet_id=9),
     ]
     with connected(version) as (client, wire, _):
         client.on_connect = lambda *said: heard.append(("connect", said[3].value))
@@ -195,7 +181,7 @@ def test_paho_understands_our_properties() -> None:
     with connected(5) as (client, wire, _):
         client.on_message = lambda *said: heard.append(said[2].properties)
         client.on_disconnect = lambda *said: heard.append((said[3].value, said[4].ReasonString))
-        wire.give(Connack(), 5)
+        wire.give(mqtt.Connack(), 5)
         client.loop_read()
         said = Properties(
             payload_format=1,
@@ -206,9 +192,9 @@ def test_paho_understands_our_properties() -> None:
             subscription_ids=(1, 268_435_455),
             user=USER,
         )
-        wire.give(Publish("a", b"{}", properties=said), 5)
+        wire.give(mqtt.Publish("a", b"{}", properties=said), 5)
         client.loop_read()
-        wire.give(Disconnect(0x8E, Properties(reason_string="taken over")), 5)
+        wire.give(mqtt.Disconnect(0x8E, Properties(reason_string="taken over")), 5)
         client.loop_read()
     got, ended = heard
     assert got.PayloadFormatIndicator == 1

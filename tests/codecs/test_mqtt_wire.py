@@ -14,29 +14,14 @@ from fabric_codecs.bounds import (
     MQTT_USER_PROPERTIES_MAX,
 )
 from fabric_codecs.errors import CodecError
+from fabric_codecs.mqtt import packets as mqtt
 from fabric_codecs.mqtt.encode import encode
-from fabric_codecs.mqtt.packets import (
-    Connack,
-    Connect,
-    Disconnect,
-    Packet,
-    Pingreq,
-    Pingresp,
-    Puback,
-    Publish,
-    Suback,
-    Subscribe,
-    Subscription,
-    Unsuback,
-    Unsubscribe,
-    Will,
-)
 from fabric_codecs.mqtt.properties import Properties
 from fabric_codecs.mqtt.wire import Decoder
 
-DEVICE_3 = Connect("dev-1", 4, True, 60, "dev-1", b"token")
-DEVICE_5 = Connect("dev-1", 5, True, 60, None, b"token", None, Properties(receive_maximum=20))
-LAST_WORD = Will("dead/dev-1", b"gone", 1, True, Properties(will_delay_s=5, content_type="text/plain"))
+DEVICE_3 = mqtt.Connect("dev-1", 4, True, 60, "dev-1", b"token")
+DEVICE_5 = mqtt.Connect("dev-1", 5, True, 60, None, b"token", None, Properties(receive_maximum=20))
+LAST_WORD = mqtt.Will("dead/dev-1", b"gone", 1, True, Properties(will_delay_s=5, content_type="text/plain"))
 EVERYTHING = Properties(
     payload_format=1,
     message_expiry_s=30,
@@ -47,44 +32,46 @@ EVERYTHING = Properties(
 )
 
 # What each version has to say, as the specification lays it out.
-VALID: list[tuple[int, str, Packet]] = [
+VALID: list[tuple[int, str, mqtt.Packet]] = [
     (4, "10 ?? 0004 4d515454 04 c2 003c 0005 6465762d31 0005 6465762d31 0005 746f6b656e", DEVICE_3),
     (5, "10 ?? 0004 4d515454 05 42 003c 03 21 0014 0005 6465762d31 0005 746f6b656e", DEVICE_5),
-    (4, "20 02 00 00", Connack()),
-    (4, "20 02 00 05", Connack(False, 5)),
-    (4, "20 02 01 00", Connack(True, 0)),
-    (5, "20 03 00 00 00", Connack()),
-    (5, "20 07 00 86 04 1f 0001 78", Connack(False, 0x86, Properties(reason_string="x"))),
-    (5, "20 05 00 00 02 24 01", Connack(False, 0, Properties(maximum_qos=1))),
-    (4, "30 05 0003 612f62", Publish("a/b")),
-    (4, "31 06 0003 612f62 21", Publish("a/b", b"!", retain=True)),
-    (4, "3a 07 0003 612f62 0007", Publish("a/b", b"", 1, False, True, 7)),
-    (4, "34 07 0003 612f62 ffff", Publish("a/b", b"", 2, False, False, 65535)),
-    (5, "30 06 0003 612f62 00", Publish("a/b")),
-    (5, "30 06 0000 03 23 0001", Publish("", properties=Properties(topic_alias=1))),
-    (5, "30 08 0001 61 04 0b 01 0b 7f", Publish("a", properties=Properties(subscription_ids=(1, 127)))),
-    (4, "40 02 0001", Puback(1)),
-    (5, "40 02 0001", Puback(1)),
-    (5, "40 03 0001 97", Puback(1, 0x97)),
-    (4, "82 06 0001 0001 23 01", Subscribe(1, (Subscription("#", 1),))),
-    (5, "82 07 0001 00 0001 2b 2d", Subscribe(1, (Subscription("+", 1, True, True, 2),))),
+    (4, "20 02 00 00", mqtt.Connack()),
+    (4, "20 02 00 05", mqtt.Connack(False, 5)),
+    (4, "20 02 01 00", mqtt.Connack(True, 0)),
+    (5, "20 03 00 00 00", mqtt.Connack()),
+    (5, "20 07 00 86 04 1f 0001 78", mqtt.Connack(False, 0x86, Properties(reason_string="x"))),
+    (5, "20 05 00 00 02 24 01", mqtt.Connack(False, 0, Properties(maximum_qos=1))),
+    (4, "30 05 0003 612f62", mqtt.Publish("a/b")),
+    (4, "31 06 0003 612f62 21", mqtt.Publish("a/b", b"!", retain=True)),
+    (4, "3a 07 0003 612f62 0007", mqtt.Publish("a/b", b"", 1, False, True, 7)),
+    (4, "34 07 0003 612f62 ffff", mqtt.Publish("a/b", b"", 2, False, False, 65535)),
+    (5, "30 06 0003 612f62 00", mqtt.Publish("a/b")),
+    (5, "30 06 0000 03 23 0001", mqtt.Publish("", properties=Properties(topic_alias=1))),
+    (5, "30 08 0001 61 04 0b 01 0b 7f", mqtt.Publish("a", properties=Properties(subscription_ids=(1, 127)))),
+    (4, "40 02 0001", mqtt.Puback(1)),
+    (5, "40 02 0001", mqtt.Puback(1)),
+    (5, "40 03 0001 97", mqtt.Puback(1, 0x97)),
+    (4, "82 06 0001 0001 23 01", mqtt.Subscribe(1, (mqtt.Subscription("#", 1),))),
+    (5, "82 07 0001 00 0001 2b 2d", mqtt.Subscribe(1, (mqtt.Subscription("+", 1, True, True, 2),))),
     (
         5,
         "82 0d 0002 02 0b 05 0001 61 00 0001 62 02",
-        Subscribe(2, (Subscription("a"), Subscription("b", 2)), Properties(subscription_ids=(5,))),
+        mqtt.Subscribe(
+            2, (mqtt.Subscription("a"), mqtt.Subscription("b", 2)), Properties(subscription_ids=(5,))
+        ),
     ),
-    (4, "90 04 0001 01 80", Suback(1, (1, 0x80))),
-    (5, "90 04 0001 00 8f", Suback(1, (0x8F,))),
-    (4, "a2 05 0001 0001 61", Unsubscribe(1, ("a",))),
-    (5, "a2 06 0001 00 0001 61", Unsubscribe(1, ("a",))),
-    (4, "b0 02 0001", Unsuback(1)),
-    (5, "b0 05 0001 00 00 11", Unsuback(1, (0, 0x11))),
-    (4, "c0 00", Pingreq()),
-    (5, "d0 00", Pingresp()),
-    (4, "e0 00", Disconnect()),
-    (5, "e0 00", Disconnect()),
-    (5, "e0 01 8e", Disconnect(0x8E)),
-    (5, "e0 07 00 05 11 00000000", Disconnect(0, Properties(session_expiry_s=0))),
+    (4, "90 04 0001 01 80", mqtt.Suback(1, (1, 0x80))),
+    (5, "90 04 0001 00 8f", mqtt.Suback(1, (0x8F,))),
+    (4, "a2 05 0001 0001 61", mqtt.Unsubscribe(1, ("a",))),
+    (5, "a2 06 0001 00 0001 61", mqtt.Unsubscribe(1, ("a",))),
+    (4, "b0 02 0001", mqtt.Unsuback(1)),
+    (5, "b0 05 0001 00 00 11", mqtt.Unsuback(1, (0, 0x11))),
+    (4, "c0 00", mqtt.Pingreq()),
+    (5, "d0 00", mqtt.Pingresp()),
+    (4, "e0 00", mqtt.Disconnect()),
+    (5, "e0 00", mqtt.Disconnect()),
+    (5, "e0 01 8e", mqtt.Disconnect(0x8E)),
+    (5, "e0 07 00 05 11 00000000", mqtt.Disconnect(0, Properties(session_expiry_s=0))),
 ]
 
 CONNECT_5 = "10 ?? 0004 4d515454 05"
@@ -192,16 +179,16 @@ def raw(text: str) -> bytes:
     return bytes.fromhex(head) + bytes([len(body)]) + body
 
 
-def decoder(version: int, packet: Packet) -> Decoder:
+def decoder(version: int, packet: mqtt.Packet) -> Decoder:
     """A server's reader for a CONNECT, else a reader in the middle of a connection."""
-    return Decoder(0 if isinstance(packet, Connect) else version)
+    return Decoder(0 if isinstance(packet, mqtt.Connect) else version)
 
 
-def outcome(data: bytes, version: int, step: int = 1 << 20) -> tuple[list[Packet], CodecError | None]:
+def outcome(data: bytes, version: int, step: int = 1 << 20) -> tuple[list[mqtt.Packet], CodecError | None]:
     """What comes out of `data` fed in pieces of `step` bytes: packets, then perhaps an error. Anything else
     escapes."""
     reader = Decoder(version)
-    found: list[Packet] = []
+    found: list[mqtt.Packet] = []
     try:
         for at in range(0, len(data), step):
             found += reader.feed(data[at : at + step])
@@ -218,14 +205,16 @@ def refused(data: bytes, version: int) -> CodecError:
 
 
 @pytest.mark.parametrize(("version", "text", "packet"), VALID, ids=lambda v: str(v)[:40])
-def test_a_packet_of_the_specification_is_read_and_written(version: int, text: str, packet: Packet) -> None:
+def test_a_packet_of_the_specification_is_read_and_written(
+    version: int, text: str, packet: mqtt.Packet
+) -> None:
     data = raw(text)
     assert decoder(version, packet).feed(data) == [packet]
     assert encode(packet, version) == data
 
 
 @pytest.mark.parametrize(("version", "text", "packet"), VALID, ids=lambda v: str(v)[:40])
-def test_a_packet_cut_at_any_byte_waits_for_the_rest(version: int, text: str, packet: Packet) -> None:
+def test_a_packet_cut_at_any_byte_waits_for_the_rest(version: int, text: str, packet: mqtt.Packet) -> None:
     data = raw(text)
     for cut in range(len(data)):
         reader = decoder(version, packet)
@@ -273,10 +262,10 @@ def test_every_packet_with_a_shortened_body_is_refused_or_still_legal() -> None:
 def test_all_at_once_equals_any_pieces(version: int, step: int) -> None:
     # Sizes at the boundaries of the Remaining Length: 127, 128, 16,383, 16,384 bytes.
     sizes = [0, 1, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16_378, 16_379, 16_380, 16_381]
-    packets = [Publish("a/b", b"x" * size) for size in sizes]
+    packets = [mqtt.Publish("a/b", b"x" * size) for size in sizes]
     stream = b"".join(encode(packet, version) for packet in packets)
     reader = Decoder(version)
-    found: list[Packet] = []
+    found: list[mqtt.Packet] = []
     for at in range(0, len(stream), step):
         found += reader.feed(stream[at : at + step])
     assert found == packets == Decoder(version).feed(stream)
@@ -284,8 +273,8 @@ def test_all_at_once_equals_any_pieces(version: int, step: int) -> None:
 
 def test_packets_before_a_fault_are_delivered_and_the_fault_stays() -> None:
     reader = Decoder(5)
-    good = encode(Publish("a", b"1"), 5)
-    assert reader.feed(good + b"\x00\x00" + good) == [Publish("a", b"1")]
+    good = encode(mqtt.Publish("a", b"1"), 5)
+    assert reader.feed(good + b"\x00\x00" + good) == [mqtt.Publish("a", b"1")]
     for _ in range(2):
         with pytest.raises(CodecError) as caught:
             reader.feed(b"")
@@ -296,7 +285,7 @@ def test_packets_before_a_fault_are_delivered_and_the_fault_stays() -> None:
 def test_the_offset_of_a_fault_counts_from_the_start_of_the_stream() -> None:
     reader = Decoder(4)
     for _ in range(3):
-        assert len(reader.feed(encode(Publish("a", b"1"), 4))) == 1
+        assert len(reader.feed(encode(mqtt.Publish("a", b"1"), 4))) == 1
     with pytest.raises(CodecError) as caught:
         reader.feed(bytes.fromhex("30 03 0001 00"))
     assert caught.value.offset == 3 * 6 + 2
@@ -306,9 +295,9 @@ def test_the_version_is_learned_from_connect() -> None:
     for version, connect in ((4, DEVICE_3), (5, DEVICE_5)):
         reader = Decoder()
         assert reader.version == 0
-        assert reader.feed(encode(connect, version) + encode(Publish("a"), version)) == [
+        assert reader.feed(encode(connect, version) + encode(mqtt.Publish("a"), version)) == [
             connect,
-            Publish("a"),
+            mqtt.Publish("a"),
         ]
         assert reader.version == version
 
@@ -326,7 +315,7 @@ def test_an_unknown_version_leaves_the_form_to_answer_in(name: str, level: int, 
 
 
 def test_a_packet_over_the_limit_is_refused_from_its_header_alone() -> None:
-    packet = encode(Publish("a", b"x" * 200), 5)
+    packet = encode(mqtt.Publish("a", b"x" * 200), 5)
     assert Decoder(5, len(packet)).feed(packet)
     with pytest.raises(CodecError) as caught:
         Decoder(5, len(packet) - 1).feed(packet[:3])
@@ -335,24 +324,24 @@ def test_a_packet_over_the_limit_is_refused_from_its_header_alone() -> None:
 
 
 def test_a_connect_over_its_own_limit_is_refused() -> None:
-    connect = Connect("c", 5, password=b"x" * MQTT_CONNECT_BYTES_MAX)
+    connect = mqtt.Connect("c", 5, password=b"x" * MQTT_CONNECT_BYTES_MAX)
     assert refused(encode(connect, 5), 0).reason == 0x95
 
 
 def test_user_properties_are_bounded() -> None:
     most = (("a", "b"),) * MQTT_USER_PROPERTIES_MAX
-    data = encode(Publish("a", properties=Properties(user=most)), 5)
-    assert Decoder(5).feed(data) == [Publish("a", properties=Properties(user=most))]
-    too_many = encode(Publish("a", properties=Properties(user=(*most, ("a", "b")))), 5)
+    data = encode(mqtt.Publish("a", properties=Properties(user=most)), 5)
+    assert Decoder(5).feed(data) == [mqtt.Publish("a", properties=Properties(user=most))]
+    too_many = encode(mqtt.Publish("a", properties=Properties(user=(*most, ("a", "b")))), 5)
     assert refused(too_many, 5).reason == 0x97
 
 
 def test_filters_are_bounded() -> None:
-    most = (Subscription("a"),) * MQTT_FILTERS_MAX
-    assert Decoder(4).feed(encode(Subscribe(1, most), 4)) == [Subscribe(1, most)]
-    assert refused(encode(Subscribe(1, (*most, Subscription("a"))), 4), 4).reason == 0x97
+    most = (mqtt.Subscription("a"),) * MQTT_FILTERS_MAX
+    assert Decoder(4).feed(encode(mqtt.Subscribe(1, most), 4)) == [mqtt.Subscribe(1, most)]
+    assert refused(encode(mqtt.Subscribe(1, (*most, mqtt.Subscription("a"))), 4), 4).reason == 0x97
     names = ("a",) * (MQTT_FILTERS_MAX + 1)
-    assert refused(encode(Unsubscribe(1, names), 4), 4).reason == 0x97
+    assert refused(encode(mqtt.Unsubscribe(1, names), 4), 4).reason == 0x97
 
 
 def test_a_password_never_shows() -> None:
@@ -370,7 +359,7 @@ def test_nothing_but_a_codec_error_escapes(version: int, noise: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(VALID), st.integers(0, 200), st.integers(0, 255))
 def test_one_changed_byte_gives_a_packet_or_a_codec_error(
-    case: tuple[int, str, Packet], at: int, value: int
+    case: tuple[int, str, mqtt.Packet], at: int, value: int
 ) -> None:
     version, text, packet = case
     data = bytearray(raw(text))

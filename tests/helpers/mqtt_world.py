@@ -5,21 +5,35 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
+
 from fabric.client import Channel, Fabric
 from fabric.connect import connect
 from fabric_bridges.edge import House
 from fabric_bridges.mqtt.config import MqttEdgeSettings
 from fabric_bridges.mqtt.listener import MqttEdge
+from fabric_codecs.mqtt import packets as mqtt
 from fabric_codecs.mqtt.encode import encode
-from fabric_codecs.mqtt.packets import Connack, Connect, Packet
+from fabric_codecs.mqtt.properties import Properties
 from fabric_codecs.mqtt.wire import Decoder
 from helpers.http_door import TOKEN, Counted, OneToken
 from helpers.noted import Crossing, Noted
 from helpers.server import RunningServer
 
-__all__ = ["WAIT_S", "Device", "MqttWorld", "codes", "hello", "mqtt_world"]
+__all__ = [
+    "VERSIONS",
+    "WAIT_S",
+    "Device",
+    "MqttWorld",
+    "code_of",
+    "codes",
+    "hello",
+    "mqtt_world",
+    "subscribed",
+]
 
 WAIT_S = 10.0
+VERSIONS = pytest.mark.parametrize("version", [4, 5])
 
 
 class Device:
@@ -28,12 +42,12 @@ class Device:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, version: int) -> None:
         self.reader, self.writer, self.version = reader, writer, version
         self._decoder = Decoder(version)
-        self._packets: list[Packet] = []
+        self._packets: list[mqtt.Packet] = []
 
-    def send(self, *packets: Packet) -> None:
+    def send(self, *packets: mqtt.Packet) -> None:
         self.writer.write(b"".join(encode(packet, self.version) for packet in packets))
 
-    async def receive(self) -> Packet | None:
+    async def receive(self) -> mqtt.Packet | None:
         """The next packet, or None at the end of the stream."""
         async with asyncio.timeout(WAIT_S):
             while not self._packets:
@@ -43,14 +57,14 @@ class Device:
                 self._packets += self._decoder.feed(data)
         return self._packets.pop(0)
 
-    async def ended(self) -> list[Packet]:
+    async def ended(self) -> list[mqtt.Packet]:
         """Everything until the edge closes."""
         found = []
         while (packet := await self.receive()) is not None:
             found.append(packet)
         return found
 
-    async def ask(self, *packets: Packet) -> Packet | None:
+    async def ask(self, *packets: mqtt.Packet) -> mqtt.Packet | None:
         self.send(*packets)
         return await self.receive()
 
@@ -93,7 +107,7 @@ class MqttWorld:
         """A connected device."""
         async with self.raw(version) as device:
             answer = await device.ask(hello(client_id, version, **connect))
-            assert isinstance(answer, Connack)
+            assert isinstance(answer, mqtt.Connack)
             assert answer.code == 0, answer
             yield device
 
@@ -103,9 +117,22 @@ def codes(crossing: Crossing) -> list[str]:
     return [loss.code.value for loss in crossing.losses]
 
 
-def hello(client_id: str, version: int, **connect: Any) -> Connect:
+def code_of(packet: mqtt.Packet | None) -> int:
+    """What an answer says."""
+    assert isinstance(packet, mqtt.Connack | mqtt.Puback | mqtt.Disconnect), packet
+    return packet.code
+
+
+async def subscribed(device: Device, *subscriptions: mqtt.Subscription, ids: tuple[int, ...] = ()) -> None:
+    """Subscribe, and be granted all of it."""
+    answer = await device.ask(mqtt.Subscribe(1, subscriptions, Properties(subscription_ids=ids)))
+    assert isinstance(answer, mqtt.Suback)
+    assert all(code < 0x80 for code in answer.codes)
+
+
+def hello(client_id: str, version: int, **connect: Any) -> mqtt.Connect:
     """A CONNECT with the right token."""
-    return Connect(client_id, version, username=client_id, **({"password": TOKEN.encode()} | connect))
+    return mqtt.Connect(client_id, version, username=client_id, **({"password": TOKEN.encode()} | connect))
 
 
 @asynccontextmanager

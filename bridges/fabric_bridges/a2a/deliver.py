@@ -7,49 +7,29 @@ end do.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
-
-import msgspec
+from collections.abc import AsyncGenerator
 
 from fabric.client import Fabric, Invocation
 from fabric.errors import CallCancelled, CallFailed, FabricError, InternalError
-from fabric.ports import Journal
 from fabric_bridges.a2a.session import TaskSession
-from fabric_bridges.metrics import EdgeMetrics
+from fabric_bridges.crossings import Crossings
+from fabric_bridges.refusal import as_answer
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss
 
-__all__ = ["Desk", "TaskRun"]
+__all__ = ["TaskRun"]
 
 log = logging.getLogger(__name__)
-
-EDGE = "a2a"
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Where crossings are written down and counted."""
-
-    journal: Journal
-    metrics: EdgeMetrics
-
-    def crossed(self, envelope: Envelope, direction: str, peer: str, losses: Sequence[Loss] = ()) -> None:
-        """One envelope came from the peer (`in`) or was handed to it (`out`)."""
-        self.journal.record(envelope, f"{EDGE}.{direction}", peer=peer, losses=losses)
-        self.metrics.messages.labels(EDGE, direction).inc()
-        source, target = (EDGE, "fabric") if direction == "in" else ("fabric", EDGE)
-        for loss in losses:
-            self.metrics.losses.labels(source, target, loss.code.value).inc()
 
 
 class TaskRun:
     """A task that is worked on. `run` is its one writer; `follow` and `done` may be used by many."""
 
-    def __init__(self, task: TaskSession, invocation: Invocation, caller: Fabric, desk: Desk) -> None:
+    def __init__(
+        self, task: TaskSession, invocation: Invocation, caller: Fabric, crossings: Crossings
+    ) -> None:
         self.task = task
-        self._invocation, self._caller, self._desk = invocation, caller, desk
+        self._invocation, self._caller, self._crossings = invocation, caller, crossings
         self._changed = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._why = "the edge ended it"
@@ -110,23 +90,13 @@ class TaskRun:
 
     def _take(self, envelope: Envelope) -> None:
         losses = self.task.apply(envelope)
-        self._desk.crossed(envelope, "out", self.task.owner, losses)
+        self._crossings.went_out(envelope, self.task.owner, losses)
         self._tell()
 
     def _fail(self, error: FabricError) -> None:
         """End the task for a reason that no envelope brought."""
-        if self.task.is_done:
-            return
-        facts = {"code": error.code, "message": str(error), "retriable": error.retriable}
-        envelope = self._caller.envelope(
-            msgspec.json.encode(facts),
-            kind="error",
-            subject=self.request.subject,
-            datacontenttype="application/json",
-            causationid=self.request.id,
-            correlationid=self.request.correlationid,
-        )
-        self._take(envelope)
+        if not self.task.is_done:
+            self._take(as_answer(error, self.request, self._caller))
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

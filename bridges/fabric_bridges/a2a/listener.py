@@ -23,9 +23,9 @@ from fabric.config import read_settings
 from fabric.errors import FabricError, NoSuchAgent
 from fabric_bridges.a2a.cards import a2a_card
 from fabric_bridges.a2a.config import A2aSettings
-from fabric_bridges.a2a.deliver import Desk
 from fabric_bridges.a2a.faults import answer_codec_error, answer_fabric_error, json_response
 from fabric_bridges.a2a.methods import Exchange, Methods
+from fabric_bridges.crossings import Crossings
 from fabric_bridges.edge import House
 from fabric_bridges.http.app import HttpServer, build_app
 from fabric_bridges.http.limits import HttpRefused, read_body
@@ -61,7 +61,7 @@ class A2aEdge:
     async def start(self, house: House) -> None:
         """Listen. Raises PortInUse."""
         settings = self._settings
-        methods = Methods(house.fabric, Desk(house.journal, house.metrics), settings)
+        methods = Methods(house.fabric, Crossings(house, NAME), settings)
         routes = [
             Route(f"{ROOT}/agents", self._list, methods=["GET"]),
             Route(f"{ROOT}/{{agent}}{CARD_PATH}", self._card, methods=["GET"]),

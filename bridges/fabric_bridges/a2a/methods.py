@@ -15,10 +15,11 @@ from fabric.client import AgentCard, Fabric
 from fabric.clock import monotonic, now_us, timestamp
 from fabric.errors import NoSuchAgent, NoSuchTool, Refused
 from fabric_bridges.a2a.config import A2aSettings
-from fabric_bridges.a2a.deliver import Desk, TaskRun
+from fabric_bridges.a2a.deliver import TaskRun
 from fabric_bridges.a2a.faults import json_response
 from fabric_bridges.a2a.session import begin
 from fabric_bridges.a2a.tasks import TaskStore
+from fabric_bridges.crossings import Crossings
 from fabric_bridges.http.connection import while_connected
 from fabric_bridges.http.sse import EventStream, sse_event
 from fabric_codecs.a2a.faults import Fault
@@ -51,13 +52,13 @@ class Exchange:
 class Methods:
     """The methods, over one store of tasks."""
 
-    def __init__(self, fabric: Fabric, desk: Desk, settings: A2aSettings) -> None:
+    def __init__(self, fabric: Fabric, crossings: Crossings, settings: A2aSettings) -> None:
         self.tasks = TaskStore(
             tasks_max=settings.tasks_max,
             bytes_max=settings.tasks_bytes_max,
             ttl_s=settings.task_ttl_s,
         )
-        self._fabric, self._desk, self._settings = fabric, desk, settings
+        self._fabric, self._crossings, self._settings = fabric, crossings, settings
         self._works: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -121,7 +122,7 @@ class Methods:
             correlationid=run.request.correlationid,
             fabcorr=corr_of_id(exchange.id),
         )
-        self._desk.crossed(asked, "in", exchange.principal)
+        self._crossings.came_in(asked, exchange.principal)
         await run.cancel(f"{exchange.principal} cancelled the task over A2A")
         if run.task.status.state is not TaskState.CANCELED:  # its answer was quicker
             raise _ended_already(run)
@@ -193,8 +194,8 @@ class Methods:
             time=timestamp(now_us()),
             events_max=self._settings.task_events_max,
         )
-        run = TaskRun(task, invocation, caller, self._desk)
-        self._desk.crossed(invocation.request, "in", exchange.principal, lifted.losses)
+        run = TaskRun(task, invocation, caller, self._crossings)
+        self._crossings.came_in(invocation.request, exchange.principal, lifted.losses)
         self.tasks.add(run)
         work = run.start()
         self._works.add(work)

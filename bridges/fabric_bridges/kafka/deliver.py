@@ -10,10 +10,11 @@ Above: `session`. Below: `catalogue`, the codec's `lower` and `records`.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from time import monotonic
 
+from fabric.clock import monotonic
 from fabric.errors import FabricError, NoSuchTopic
 from fabric.ports import StoredRecord, TopicLog
+from fabric_bridges.crossings import Crossings
 from fabric_bridges.edge import House
 from fabric_bridges.kafka.catalogue import Catalogue
 from fabric_bridges.kafka.config import KafkaEdgeSettings
@@ -36,7 +37,7 @@ class Delivery:
         self._house = house
         self._catalogue = catalogue
         self._settings = settings
-        self._handed_over = house.metrics.messages.labels("kafka", "out")
+        self._crossings = Crossings(house, "kafka")
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Records from each offset on: one at least if there is any, about as many as asked."""
@@ -90,14 +91,8 @@ class Delivery:
             translation = _unreadable(stored, error)
             is_added = take.add(translation.message, bytes_max)
         if is_added:
-            self._count(stored, translation.losses)
+            self._crossings.was_read(stored.envelope, translation.losses)
         return is_added
-
-    def _count(self, stored: StoredRecord, losses: Sequence[Loss]) -> None:
-        self._handed_over.inc()
-        for loss in losses:
-            origin = stored.envelope.get("fabproto") or "nats"
-            self._house.metrics.losses.labels(origin, "kafka", loss.code.value).inc()
 
     def _answer(self, take: "_Take") -> FetchedPartition:
         if take.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:

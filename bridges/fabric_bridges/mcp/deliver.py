@@ -20,11 +20,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from fabric.client.call import Invocation, failure_of
+from fabric.client import Invocation, failure_of
 from fabric.errors import CallCancelled, CallFailed, DeadlineExceeded, FabricError, Refused
+from fabric_bridges.crossings import Crossings
 from fabric_bridges.edge import House
 from fabric_bridges.mcp.config import McpSettings
 from fabric_bridges.mcp.faults import McpFault, fault_of
+from fabric_bridges.refusal import as_answer
 from fabric_codecs.core.jsonrpc import write_result
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
@@ -55,6 +57,7 @@ class Desk:
 
     def __init__(self, house: House, settings: McpSettings, server_info: bytes) -> None:
         self.house, self.settings, self.server_info = house, settings, server_info
+        self.crossings = Crossings(house, NAME)
         self.running: set[RunningCall] = set()
         self._closing = False
 
@@ -104,8 +107,7 @@ class RunningCall:
         self._abandoned = False
         self._given_up: FabricError | None = None
         self._last_progress = -math.inf
-        desk.house.journal.record(self._request, "mcp.in", peer=principal)
-        desk.house.metrics.messages.labels(NAME, "in").inc()
+        desk.crossings.came_in(self._request, principal)
         self.task = asyncio.create_task(self._run(), name=f"mcp {call.name}")
 
     @property
@@ -127,12 +129,7 @@ class RunningCall:
 
     def hand_over(self, answer: Answer) -> bytes:
         """The message, written down in the journal as given to the client."""
-        house = self._desk.house
-        house.journal.record(answer.envelope, "mcp.out", peer=self._principal, losses=answer.losses)
-        house.metrics.messages.labels(NAME, "out").inc()
-        for loss in answer.losses:
-            origin = answer.envelope.get("fabproto") or "nats"
-            house.metrics.losses.labels(origin, NAME, loss.code.value).inc()
+        self._desk.crossings.went_out(answer.envelope, self._principal, answer.losses)
         return answer.message
 
     def give_up(self, why: FabricError) -> None:
@@ -210,15 +207,7 @@ class RunningCall:
         fault = fault_of(error, tool=self._call.name)
         self._desk.house.metrics.refusals.labels(NAME, error.code).inc()
         if envelope is None:
-            said = {"code": error.code, "message": str(error), "retriable": error.retriable}
-            envelope = self._desk.house.fabric.envelope(
-                msgspec.json.encode(said),
-                kind="error",
-                subject=self._request.subject,
-                datacontenttype="application/json",
-                correlationid=self._request.correlationid,
-                causationid=self._request.id,
-            )
+            envelope = as_answer(error, self._request, self._desk.house.fabric)
         return Answer(fault.line(self.request_id), envelope, fault=fault)
 
     async def _put(self, answer: Answer) -> None:

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from fabric.clock import monotonic
 from fabric.config import read_settings
 from fabric.errors import CallCancelled, FabricError
+from fabric_bridges.crossings import FABRIC
 from fabric_bridges.edge import House
 from fabric_bridges.http.app import HttpServer, build_app
 from fabric_bridges.http.connection import while_connected
@@ -71,7 +72,6 @@ class McpEdge:
     def __init__(self, settings: McpSettings) -> None:
         self._settings = settings
         self._sessions = Sessions(settings.sessions_max, settings.session_idle_s)
-        self._house: House | None = None
         self._desk: Desk | None = None
         self._server: HttpServer | None = None
 
@@ -82,7 +82,7 @@ class McpEdge:
 
     async def start(self, house: House) -> None:
         """Listen. Raises PortInUse."""
-        self._house, self._desk = house, Desk(house, self._settings, SERVER_INFO)
+        self._desk = Desk(house, self._settings, SERVER_INFO)
         route = Route(PATH, self._request, methods=["POST", "GET", "DELETE"])
         app = build_app(
             [route],
@@ -111,14 +111,13 @@ class McpEdge:
 
     async def _post(self, request: Request) -> Response:
         _check_media_types(request)
-        house = self._at_home()
         body = await read_body(
             request, bytes_max=self._settings.body_bytes_max, timeout_s=self._settings.body_timeout_s
         )
         try:
             rpc = read_rpc(body)
         except CodecError as broken:
-            house.metrics.malformed.labels(NAME).inc()
+            self._open_desk().house.metrics.malformed.labels(NAME).inc()
             return fault_of(broken).response(peek_id(body), MODERN)
         revision = MODERN
         try:
@@ -190,17 +189,15 @@ class McpEdge:
     # Answers
 
     async def _list(self, rpc: Rpc, request_id: bytes, revision: str) -> Response:
-        house = self._at_home()
+        desk = self._open_desk()
         result, losses = await list_tools(
-            rpc, house.fabric, revision=revision, page_max=self._settings.tools_page_max
+            rpc, desk.house.fabric, revision=revision, page_max=self._settings.tools_page_max
         )
-        for loss in losses:
-            house.metrics.losses.labels("nats", NAME, loss.code.value).inc()
+        desk.crossings.lost(FABRIC, NAME, losses)
         return json_response(write_result(request_id, result))
 
     def _begin(self, request: Request, rpc: Rpc, request_id: bytes, revision: str) -> RunningCall:
-        assert self._desk is not None, "started"
-        return self._desk.begin(
+        return self._open_desk().begin(
             read_tool_call(rpc), request_id=request_id, principal=request.state.principal, revision=revision
         )
 
@@ -236,12 +233,12 @@ class McpEdge:
                 on_leave()
 
     def _refused(self, fault: McpFault, rpc: Rpc, revision: str) -> Response:
-        self._at_home().metrics.refusals.labels(NAME, str(fault.code)).inc()
+        self._open_desk().house.metrics.refusals.labels(NAME, str(fault.code)).inc()
         return fault.response(rpc.id, revision)
 
-    def _at_home(self) -> House:
-        assert self._house is not None, "the edge serves only between start and stop"
-        return self._house
+    def _open_desk(self) -> Desk:
+        assert self._desk is not None, "the edge serves only between start and stop"
+        return self._desk
 
 
 def edge(settings: Mapping[str, Any]) -> McpEdge:

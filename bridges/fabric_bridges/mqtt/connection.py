@@ -3,7 +3,7 @@
 Packets are worked on in order. While one waits (for room in the publish window, for a channel to be joined)
 the rest stay in `_pending` and the socket is not read: that is all the flow control there is towards a
 device. An idle connection has no task; a message costs none either. Above: `listener`. Below: `session`
-decides, `intake` takes what the device says, `deliver` brings what it hears.
+decides, `intake` takes what the device says, `deliver` brings what it hears, `desk` keeps what all share.
 """
 
 import asyncio
@@ -12,13 +12,14 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
 from fabric.clock import monotonic
 from fabric.errors import FabricError, InvalidName, Unauthenticated
 from fabric_bridges.mqtt.deliver import Delivery
+from fabric_bridges.mqtt.desk import Desk
 from fabric_bridges.mqtt.intake import Intake
 from fabric_bridges.mqtt.session import (
     Action,
@@ -38,9 +39,6 @@ from fabric_codecs.mqtt.packets import Connack, Connect, Packet, Pingresp, Publi
 from fabric_codecs.mqtt.properties import NONE
 from fabric_codecs.mqtt.wire import Decoder
 
-if TYPE_CHECKING:
-    from fabric_bridges.mqtt.listener import MqttEdge
-
 __all__ = ["Connection"]
 
 log = logging.getLogger(__name__)
@@ -55,15 +53,15 @@ SHUTTING_DOWN = Reason.SERVER_SHUTTING_DOWN, "the server is shutting down"
 
 
 class Connection(asyncio.Protocol):
-    """See the module. `edge` lends the house and the settings, and is told when the connection ends."""
+    """See the module. Implements `desk.Client` and `deliver.Outlet`."""
 
-    def __init__(self, edge: "MqttEdge") -> None:
-        self.session = Session(edge.settings)
+    def __init__(self, desk: Desk) -> None:
+        self.session = Session(desk.settings)
         self.heard = self.opened = monotonic()
-        self.stalled: float | None = None  # since when the device reads nothing
-        self.is_lobby = False  # over `connections_max`: admitted to hear that the server is busy
-        self._edge = edge
-        self._decoder = Decoder(max_packet_bytes=edge.settings.packet_bytes_max)
+        self.stalled: float | None = None
+        self.is_lobby = False
+        self._desk = desk
+        self._decoder = Decoder(max_packet_bytes=desk.settings.packet_bytes_max)
         self._pending: deque[Packet] = deque()
         self._fault: CodecError | None = None
         self._work: asyncio.Task[None] | None = None
@@ -84,8 +82,8 @@ class Connection(asyncio.Protocol):
         """asyncio.Protocol: a peer is there."""
         self._transport = cast(asyncio.Transport, transport)
         self._socket: socket.socket = transport.get_extra_info("socket")
-        self._transport.set_write_buffer_limits(self._edge.settings.write_buffer_bytes)
-        self._edge.opened(self)
+        self._transport.set_write_buffer_limits(self._desk.settings.write_buffer_bytes)
+        self._desk.opened(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio.Protocol: the peer is gone, or we closed."""
@@ -97,7 +95,7 @@ class Connection(asyncio.Protocol):
             )
         self.session.state = State.ENDED
         if waiting := sum(isinstance(packet, Publish) for packet in self._pending):
-            self._edge.refused("connection_lost", waiting)
+            self._desk.refused("connection_lost", waiting)
         self._pending.clear()
         if self._work is not None:
             self._work.cancel()
@@ -105,12 +103,12 @@ class Connection(asyncio.Protocol):
             self._delivery.close()
         if lost := len(self.session.unacknowledged):
             # A clean session ends here: what the device never acknowledged cannot be sent again.
-            self._edge.refused("unacknowledged", lost)
+            self._desk.refused("unacknowledged", lost)
             ids = ", ".join(list(self.session.unacknowledged.values())[:10])
             log.warning(
                 "mqtt client %r left %d messages unacknowledged: %s", self.session.client_id, lost, ids
             )
-        self._edge.closed(self)
+        self._desk.closed(self)
 
     def data_received(self, data: bytes) -> None:
         """asyncio.Protocol: bytes."""
@@ -155,7 +153,7 @@ class Connection(asyncio.Protocol):
     async def has_room(self, qos: int) -> None:
         """See `deliver.Outlet`. Nothing is awaited between the last look and the return."""
         while True:
-            if self._out_bytes > self._edge.settings.write_buffer_bytes:
+            if self._out_bytes > self._desk.settings.write_buffer_bytes:
                 self._flush()
             if not self._room.is_set():
                 await self._room.wait()
@@ -174,7 +172,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the socket is not read because of us."""
+        """See `desk.Client`."""
         return self._work is not None or bool(self._pending) or not self._room.is_set() or self._finishing
 
     def advance(self) -> None:
@@ -196,7 +194,7 @@ class Connection(asyncio.Protocol):
             error, self._fault = self._fault, None
             if session.state is State.ENDED:
                 return  # whatever follows a DISCONNECT is nobody's business
-            self._edge.house.metrics.malformed.labels("mqtt").inc()
+            self._desk.house.metrics.malformed.labels("mqtt").inc()
             self._act(session.broken(error, self._decoder.version))
         if len(session.unacknowledged) < session.send_window:
             self._window.set()
@@ -218,7 +216,7 @@ class Connection(asyncio.Protocol):
             self.end(*SHUTTING_DOWN)
 
     def end(self, reason: int, why: str) -> None:
-        """Disconnect the client: another one took its place, its time is up, the edge stops."""
+        """See `desk.Client`: another one took its place, its time is up, the edge stops."""
         self._act(self.session.end(reason, why))
 
     def _act(self, actions: Actions) -> None:
@@ -280,10 +278,10 @@ class Connection(asyncio.Protocol):
         self._transport.write_eof()
         self._transport.resume_reading()
         loop = asyncio.get_running_loop()
-        self._closing = loop.call_later(self._edge.settings.linger_s, self._transport.abort)
+        self._closing = loop.call_later(self._desk.settings.linger_s, self._transport.abort)
 
     def finish(self) -> None:
-        """The edge stops: take nothing more, and leave when what was taken is settled."""
+        """See `desk.Client`: the edge stops."""
         self._finishing = True
         self._pending.clear()
         self._flow()
@@ -291,15 +289,15 @@ class Connection(asyncio.Protocol):
             self.end(*SHUTTING_DOWN)
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """See `desk.Client`."""
         self._transport.abort()
 
     # Connecting
 
     def _admit(self, connect: Connect) -> None:
-        house = self._edge.house
+        house = self._desk.house
         if self.is_lobby:
-            self._edge.refused("connections")
+            self._desk.refused("connections")
             self._act(self.session.rejected(Reason.SERVER_BUSY, 3, "too many connections"))
             return
         client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
@@ -310,12 +308,12 @@ class Connection(asyncio.Protocol):
             self._act(self.session.rejected(Reason.CLIENT_IDENTIFIER_NOT_VALID, 2, str(error)))
             return
         except FabricError as error:
-            self._edge.refused(error.code)
+            self._desk.refused(error.code)
             self._act(self.session.refused(error))
             return
-        self._edge.take_over(client_id, self)
-        self._delivery = Delivery(house, fabric, self.session, self._edge.replies, self)
-        self._intake = Intake(self._edge, fabric, self.session, self.settled)
+        self._desk.take_over(client_id, self)
+        self._delivery = Delivery(self._desk, fabric, self.session, self)
+        self._intake = Intake(self._desk, fabric, self.session, self.settled)
         self._act(self.session.admitted(connect, client_id))
 
     async def _join(self, action: Subscribed) -> None:

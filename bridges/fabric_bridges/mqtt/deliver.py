@@ -2,7 +2,7 @@
 
 One task a subscription, each a member of its channel or pattern. A device that reads slowly, or owes
 PUBACKs, stops its own tasks; what it misses meanwhile waits in the log (durable) or is counted (live), and
-nobody else notices. Above: `listener`. Below: the codec's `lower`, `replies`.
+nobody else notices. Above: `connection`. Below: `desk`, the codec's `lower`.
 """
 
 import asyncio
@@ -12,8 +12,7 @@ from typing import Protocol
 from fabric.client import Fabric, channel_of
 from fabric.clock import now_us
 from fabric.errors import FabricError
-from fabric_bridges.edge import House
-from fabric_bridges.mqtt.replies import Replies
+from fabric_bridges.mqtt.desk import Desk
 from fabric_bridges.mqtt.session import Session
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
@@ -58,15 +57,11 @@ class _Feed:
 class Delivery:
     """The subscriptions of one connection. Counters are the edge's metrics."""
 
-    def __init__(
-        self, house: House, fabric: Fabric, session: Session, replies: Replies, outlet: Outlet
-    ) -> None:
-        self._house = house
+    def __init__(self, desk: Desk, fabric: Fabric, session: Session, outlet: Outlet) -> None:
+        self._desk = desk
         self._fabric = fabric
         self._session = session
-        self._replies = replies
         self._outlet = outlet
-        self._messages = house.metrics.messages.labels("mqtt", "out")
         self._feeds: dict[str, _Feed] = {}
 
     async def join(
@@ -112,7 +107,7 @@ class Delivery:
                         await self._deliver(feed, envelope)
                 finally:
                     if member.missed:
-                        self._refuse("missed", member.missed)
+                        self._desk.refused("missed", member.missed)
         except FabricError as error:
             if ready.done():
                 raise
@@ -128,20 +123,15 @@ class Delivery:
         now = now_us()
         left_s = remaining_s(envelope, now)
         if left_s is not None and left_s <= 0:
-            self._refuse("expired")
+            self._desk.refused("expired")
             return
         lowered = self._lower(feed, envelope, qos, now)
         if lowered is None:
             return
         translation, data = lowered
         self._outlet.write(data)
-        self._replies.went_out(self._session.client_id, envelope, translation.message, left_s, now)
-        position = f"{envelope.stream}:{envelope.sequence}" if envelope.stream else ""
-        self._house.journal.record(
-            envelope, "mqtt.out", peer=self._session.client_id, losses=translation.losses, position=position
-        )
-        self._messages.inc()
-        self._count_losses(envelope, translation.losses)
+        self._desk.replies.went_out(self._session.client_id, envelope, translation.message, left_s, now)
+        self._desk.crossings.went_out(envelope, self._session.client_id, translation.losses)
 
     def _lower(
         self, feed: _Feed, envelope: Envelope, qos: int, now: int
@@ -166,21 +156,13 @@ class Delivery:
             return None
         if session.packet_bytes_max and len(data) > session.packet_bytes_max:
             self._withdraw(packet_id, "too_large")  # 3.1.2-25: discarded as if it had been sent
-            self._count_losses(envelope, (TOO_LARGE,))
+            self._desk.crossings.lost_for(envelope, (TOO_LARGE,))
             return None
         return translation, data
 
-    def _count_losses(self, envelope: Envelope, losses: tuple[Loss, ...]) -> None:
-        for loss in losses:
-            origin = envelope.get("fabproto") or "nats"
-            self._house.metrics.losses.labels(origin, "mqtt", loss.code.value).inc()
-
     def _withdraw(self, packet_id: int, reason: str) -> None:
         self._session.unacknowledged.pop(packet_id, None)
-        self._refuse(reason)
-
-    def _refuse(self, reason: str, count: int = 1) -> None:
-        self._house.metrics.refusals.labels("mqtt", reason).inc(count)
+        self._desk.refused(reason)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -8,11 +8,12 @@ and no coroutine for a message while the publish window has room. Above: `connec
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fabric.client import Channel, Fabric, Receipt
 from fabric.clock import now_us
 from fabric.errors import FabricError, InvalidName, Refused
+from fabric_bridges.mqtt.desk import Desk
 from fabric_bridges.mqtt.replies import Asked
 from fabric_bridges.mqtt.session import Session
 from fabric_codecs.envelope import Envelope
@@ -20,9 +21,6 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.mqtt.lift import lift
 from fabric_codecs.mqtt.packets import Publish, Reason
 from fabric_codecs.translate.losses import Loss, Translation
-
-if TYPE_CHECKING:
-    from fabric_bridges.mqtt.listener import MqttEdge
 
 __all__ = ["Intake", "Settled"]
 
@@ -35,12 +33,11 @@ Settled = Callable[[Publish, FabricError | CodecError | None], None]
 class Intake:
     """The messages of one device."""
 
-    def __init__(self, edge: "MqttEdge", fabric: Fabric, session: Session, settled: Settled) -> None:
-        self._edge = edge
+    def __init__(self, desk: Desk, fabric: Fabric, session: Session, settled: Settled) -> None:
+        self._desk = desk
         self._fabric = fabric
         self._session = session
         self._settled = settled
-        self._messages = edge.house.metrics.messages.labels("mqtt", "in")
         self._channels: dict[str, Channel] = {}
 
     def offer(self, publish: Publish) -> Coroutine[Any, Any, None] | None:
@@ -49,7 +46,7 @@ class Intake:
             translation = self._lift(publish)
             channel = self._channel(translation.message.subject or "")
         except (CodecError, InvalidName) as error:
-            self._edge.refused("invalid_message")
+            self._desk.refused("invalid_message")
             self._settled(publish, error)
             return None
         if self._try(publish, translation, channel):
@@ -67,7 +64,7 @@ class Intake:
             self._fail(publish, error)
 
     def _try(self, publish: Publish, translation: Translation[Envelope], channel: Channel) -> bool:
-        delivery = "durable" if publish.qos else self._edge.settings.qos0_delivery
+        delivery = "durable" if publish.qos else self._desk.settings.qos0_delivery
         outcome = partial(self._outcome, publish, translation.message, translation.losses)
         try:
             return channel.offer(translation.message, outcome, delivery=delivery)
@@ -82,17 +79,11 @@ class Intake:
             self._fail(publish, outcome)
             return
         position = f"{outcome.stream}:{outcome.sequence}" if outcome.stream else ""
-        house = self._edge.house
-        house.journal.record(
-            envelope, "mqtt.in", peer=self._session.client_id, losses=losses, position=position
-        )
-        self._messages.inc()
-        for loss in losses:
-            house.metrics.losses.labels("mqtt", "nats", loss.code.value).inc()
+        self._desk.crossings.came_in(envelope, self._session.client_id, losses, position=position)
         self._settled(publish, None)
 
     def _fail(self, publish: Publish, error: FabricError) -> None:
-        self._edge.refused(error.reason if isinstance(error, Refused) else error.code)
+        self._desk.refused(error.reason if isinstance(error, Refused) else error.code)
         self._settled(publish, error)
 
     def _lift(self, publish: Publish) -> Translation[Envelope]:
@@ -109,7 +100,7 @@ class Intake:
         )
         envelope, correlation = translation.message, publish.properties.correlation_data
         channel = envelope.subject or ""
-        asked = self._edge.replies.cause_of(self._session.client_id, channel, correlation, now)
+        asked = self._desk.replies.cause_of(self._session.client_id, channel, correlation, now)
         return translation if asked is None else Translation(_answer(envelope, asked), translation.losses)
 
     def _channel(self, name: str) -> Channel:

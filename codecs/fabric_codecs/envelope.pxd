@@ -4,6 +4,7 @@ cdef class Envelope:
     cdef dict _attributes
     cdef bytes _block
 
+    cdef bytes _line(self, bytes lead)
     cdef str _find(self, bytes lead)
 
 

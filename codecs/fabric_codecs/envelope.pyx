@@ -8,7 +8,6 @@ message that only passes through is never parsed. Both forms answer the same que
 
 import re
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -90,14 +89,16 @@ cdef class Envelope:
     def from_nats(bytes subject, bytes header, bytes data):
         return envelope_from_nats(subject, header, data)
 
-    cdef str _find(self, bytes lead):
+    cdef bytes _line(self, bytes lead):
         cdef Py_ssize_t size = 0
         cdef const char* value = header_value(
             PyBytes_AS_STRING(self._block), PyBytes_GET_SIZE(self._block), PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead), &size
         )
-        if value == NULL:
-            return None
-        return text(PyBytes_FromStringAndSize(value, size))
+        return None if value == NULL else PyBytes_FromStringAndSize(value, size)
+
+    cdef str _find(self, bytes lead):
+        cdef bytes value = self._line(lead)
+        return None if value is None else text(value)
 
     def get(self, str name):
         if self._attributes is not None:
@@ -145,7 +146,7 @@ cdef class Envelope:
         """The data as JSON. Raises CodecError when it is not."""
         try:
             return from_json(self.data)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8; too deep; not JSON
             raise wrong(f"the data of {self.id!r} is not JSON: {error}") from None
 
     def nats_header(self):
@@ -164,7 +165,7 @@ cdef class Envelope:
                 put(&w, b"\r\n", 2)
             native = self._native_text()
             if native is not None:
-                raw = f"Fab-Native: {native}\r\n".encode()
+                raw = f"Fab-Native: {native}\r\n".encode("utf-8", "surrogateescape")
                 put(&w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
             put(&w, b"\r\n", 2)
             if w.size > HEADER_BYTES_MAX:
@@ -184,7 +185,9 @@ cdef class Envelope:
     def _native_text(self):
         if self._attributes is not None:
             return self._attributes.get("fabnative")
-        return self._find(b"\r\nFab-Native: ")
+        # As it stands: base64 needs no escapes, and one undone here would write lines of its own into a copy's block.
+        value = self._line(b"\r\nFab-Native: ")
+        return None if value is None else value.decode("utf-8", "surrogateescape")
 
     @property
     def native(self):
@@ -194,7 +197,7 @@ cdef class Envelope:
             return []
         try:
             entries = msgspec.msgpack.decode(b64decode(packed, validate=True), type=list[tuple[str, bytes | None]])
-        except (Base64Error, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError) as error:  # not base64, or not UTF-8; not such a list
             raise wrong(f"Fab-Native cannot be read: {error}") from None
         return entries
 

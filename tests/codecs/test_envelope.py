@@ -179,10 +179,20 @@ def test_a_copy_changes_what_it_is_told_to() -> None:
     assert sent.subject == "a"
 
 
-@pytest.mark.parametrize("packed", [b"!", b"a", b"AA==", b"wA==", b"kZGh"])
+@pytest.mark.parametrize("packed", [b"!", b"a", b"AA==", b"wA==", b"kZGh", b"kZKh/8A=", b"\xe9"])
 def test_a_sidecar_that_cannot_be_read_is_an_error_of_the_codec(packed: bytes) -> None:
     with pytest.raises(CodecError):
         _ = of(b"Fab-Native: " + packed).native
+
+
+def test_a_sidecars_escapes_write_no_lines_into_a_copy() -> None:
+    sent = of(
+        b"Fab-Native: AA%0D%0Ace-source: /nats/victim", *(b"ce-%s: x" % name for name in (b"id", b"type"))
+    )
+    copy = sent.replace(None, source="/nats/me").nats_header()
+    assert Envelope.from_nats(b"", copy, b"").source == "/nats/me"
+    assert b"\r\nFab-Native: AA%0D%0Ace-source: /nats/victim\r\n" in copy
+    assert b"\r\nce-source: /nats/victim" not in copy
 
 
 def test_no_sidecar_means_no_native_headers() -> None:
@@ -192,8 +202,9 @@ def test_no_sidecar_means_no_native_headers() -> None:
 
 def test_data_that_is_no_json_is_an_error_of_the_codec() -> None:
     assert Envelope(b'{"a":1}', **BASE).json() == {"a": 1}
-    with pytest.raises(CodecError, match="not JSON"):
-        Envelope(b"{", **BASE).json()
+    for data in (b"{", b'"\xff"', b"[" * 100_000):
+        with pytest.raises(CodecError, match="not JSON"):
+            Envelope(data, **BASE).json()
 
 
 @pytest.mark.parametrize(

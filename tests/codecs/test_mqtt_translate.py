@@ -83,6 +83,7 @@ def test_topic_levels_are_encoded_so_that_no_two_topics_share_a_channel() -> Non
         (b"on", "text/plain"),
         (b"{", "text/plain"),
         (b"\xff\x00", "application/octet-stream"),
+        (b"[" * 100_000, "text/plain"),
     ],
 )
 def test_a_guessed_media_type_is_told(payload: bytes, guess: str) -> None:
@@ -91,6 +92,18 @@ def test_a_guessed_media_type_is_told(payload: bytes, guess: str) -> None:
     assert translation.message.get("fabloss") == "CONTENT_TYPE_GUESSED"
     assert translation.message.get("fabver") == "3.1.1"
     assert [loss.code for loss in translation.losses] == [LossCode.CONTENT_TYPE_GUESSED]
+
+
+@pytest.mark.parametrize("value", ["", "é:name", "?:name", "AAE:name"])
+def test_a_native_entry_that_lower_never_writes_stays_a_user_property(value: str) -> None:
+    said = Properties(user=(("fab-native", value),))
+    assert lifted(Publish("a", properties=said), 5).native == [("fab-native", value.encode())]
+
+
+def test_a_message_without_an_id_that_wants_a_reply_is_delivered_without_correlation() -> None:
+    nameless = Envelope.from_nats(b"s", b"NATS/1.0\r\nce-fabreply: r\r\n\r\n", b"x")
+    said = lower(nameless, "a", version=5, qos=0, now_us=NOW_US).message.properties
+    assert (said.response_topic, said.correlation_data) == ("r", None)
 
 
 def test_nothing_is_guessed_of_an_empty_payload_or_in_version_5() -> None:

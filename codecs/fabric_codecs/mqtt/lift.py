@@ -15,13 +15,11 @@ Above: the edge's session. Below: `packets`, `names`.
 """
 
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from fabric_codecs.bounds import ID_CHARS_MAX
+from fabric_codecs.core.jsonscan import check
 from fabric_codecs.envelope import ATTRIBUTES, Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mqtt.packets import Publish, Reason
@@ -163,7 +161,7 @@ def _native_entry(value: str) -> tuple[str, bytes | None] | None:
         return name, None
     try:
         return name, b64decode(packed, validate=True)
-    except Base64Error:
+    except ValueError:  # not base64; of characters that are not even ASCII
         return None
 
 
@@ -182,8 +180,8 @@ def _check_utf8(payload: bytes) -> None:
 
 def _guess(payload: bytes) -> str:
     try:
-        msgspec.json.decode(payload, type=msgspec.Raw)
-    except msgspec.DecodeError:
+        check(payload, protocol="mqtt")
+    except CodecError:
         pass
     else:
         return "application/json"

@@ -117,7 +117,7 @@ def _reply(attributes: dict[str, str], said: dict[str, Any], losses: list[Loss])
         else:
             said["correlation_data"] = data
             del attributes["fabcorr"]
-    elif reply is not None:
+    elif reply is not None and "id" in attributes:
         said["correlation_data"] = attributes["id"].encode()
 
 

@@ -151,7 +151,7 @@ def test_message_without_content_for_a_tool_is_refused(part: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["!", base64.b64encode(b"{").decode(), base64.b64encode(b'{"a":1,"a":2}').decode()]
+    "content", ["!", "é", base64.b64encode(b"{").decode(), base64.b64encode(b'{"a":1,"a":2}').decode()]
 )
 def test_raw_json_that_cannot_be_read_is_refused(content: str) -> None:
     with pytest.raises(CodecError, match="application/json cannot be read"):

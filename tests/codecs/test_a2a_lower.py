@@ -82,6 +82,11 @@ def test_progress_without_words_has_no_message() -> None:
         ),
         (b"0.1234567890123456789", {"raw": "MC4xMjM0NTY3ODkwMTIzNDU2Nzg5", "mediaType": "application/json"}),
         (b"1e400", {"raw": "MWU0MDA=", "mediaType": "application/json"}),
+        (b"9" * 5000, {"raw": "OTk5" * 1666 + "OTk=", "mediaType": "application/json"}),
+        (
+            b"1e-9999999999999999999",
+            {"raw": "MWUtOTk5OTk5OTk5OTk5OTk5OTk5OQ==", "mediaType": "application/json"},
+        ),
         (b'["9007199254740993"]', {"data": ["9007199254740993"], "mediaType": "application/json"}),
     ],
 )
@@ -133,7 +138,9 @@ def test_error_ends_the_task_in_the_state_of_its_code(code: str, state: str) -> 
     assert facts["io.agentfabric/data"] == {"n": [1]}
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"progress":"x"}', b'{"code":7}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"progress":"x"}', b'{"code":7}', b'{"data":' + b"[" * 100_000]
+)
 def test_envelope_that_holds_something_else_is_refused(data: bytes) -> None:
     lower = lower_progress if b"progress" in data else lower_error
     with pytest.raises(CodecError, match="e-2"):

@@ -14,7 +14,6 @@ silence.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 
@@ -25,7 +24,6 @@ from fabric_codecs.a2a.model import Json, Message, Part, SendMessage, is_given
 from fabric_codecs.a2a.wire import VERSION, refuse
 from fabric_codecs.core.jsonscan import check, scan
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
 __all__ = ["Marks", "choose_tool", "lift_send", "marks_of"]
@@ -130,7 +128,7 @@ def _object_in(part: Part) -> bytes | None:
     try:
         data = base64.b64decode(part.raw, validate=True)
         return scan(data, protocol="a2a").raw if check(data, protocol="a2a") == "object" else None
-    except (binascii.Error, CodecError) as error:
+    except ValueError as error:  # not base64, or (a CodecError) not JSON
         raise refuse(
             f"a raw part of type application/json cannot be read: {error}", Fault.INVALID_PARAMS
         ) from error

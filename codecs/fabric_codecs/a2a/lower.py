@@ -14,7 +14,7 @@ too, under the URI of their extension.
 import base64
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 import msgspec
@@ -189,12 +189,16 @@ def _survives_doubles(data: bytes) -> bool:
 
     def integer(digits: str) -> int:
         nonlocal exact
-        exact = exact and abs(int(digits)) <= _DOUBLE_INTEGERS
+        # The length first: Python turns no number of thousands of digits into an int.
+        exact = exact and len(digits) <= 17 and abs(int(digits)) <= _DOUBLE_INTEGERS
         return 0
 
     def fraction(digits: str) -> float:
         nonlocal exact
-        exact = exact and Decimal(digits) == Decimal(repr(float(digits)))
+        try:
+            exact = exact and Decimal(digits) == Decimal(repr(float(digits)))
+        except InvalidOperation:  # an exponent that not even Decimal holds
+            exact = False
         return 0.0
 
     json.loads(data, parse_int=integer, parse_float=fraction)
@@ -203,8 +207,9 @@ def _survives_doubles(data: bytes) -> bool:
 
 def _decode(envelope: Envelope, kind: type[S]) -> S:
     try:
+        check(envelope.data, protocol="a2a")  # its depth too: an agent may have sent anything
         return msgspec.json.decode(envelope.data, type=kind)
-    except msgspec.DecodeError as error:
+    except (CodecError, msgspec.DecodeError) as error:
         raise CodecError(
             f"the {envelope.kind} {envelope.id} cannot be read: {error}", protocol="a2a"
         ) from error

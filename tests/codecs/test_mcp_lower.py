@@ -168,7 +168,9 @@ def test_whatever_an_agent_reports_the_client_hears_it_rise(reported: list[float
         after = lowered.message.value
 
 
-@pytest.mark.parametrize("data", [b"", b"7", b"{}", b'{"progress":"1"}', b'{"progress":null}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"7", b"{}", b'{"progress":"1"}', b'{"progress":null}', b'{"progress":1e400}']
+)
 def test_progress_that_is_none_is_a_codec_error(data: bytes) -> None:
     with pytest.raises(CodecError):
         progress_of(data)

@@ -90,6 +90,8 @@ def lower_progress(progress: Envelope, *, token: bytes, after: float) -> Transla
         lost.append(Loss(LossCode.PROGRESS_SYNTHETIC, "progress", f"{raw.decode()} did not increase"))
         value = math.nextafter(after, math.inf)
         raw = repr(value).encode()
+    if value == math.inf:
+        raise CodecError("a progress beyond what a double holds: JSON has no infinity", protocol="mcp")
     params = [("progressToken", token), ("progress", raw)]
     params += [
         (name, step.get(name) or b"")

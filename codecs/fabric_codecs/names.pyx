@@ -78,7 +78,7 @@ cdef str canonical_level(str text, str name):
         raise wrong("channel", name, "has an empty level (write % for one that MQTT left empty)")
     if "%" in text:
         return encode_level(decode_level("".join(
-            [part if part.startswith("%") else encode_level(part) for part in re.split(r"(%[0-9A-F]{2})", text) if part]
+            [part if at & 1 else encode_level(part) for at, part in enumerate(re.split(r"(%[0-9A-F]{2})", text)) if part]
         )))
     return encode_level(text)
 

@@ -129,6 +129,7 @@ def test_a_token_that_no_level_makes_is_refused(token: str) -> None:
         ("100%", "100%25"),
         ("a/b", "a%2Fb"),
         ("50%zz", "50%25zz"),
+        ("%zz", "%25zz"),
         ("é", "%C3%A9"),
         ("$SYS.x", "$SYS.x"),
         ("a*b", "a%2Ab"),

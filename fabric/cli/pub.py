@@ -3,11 +3,11 @@
 import sys
 
 import click
-import msgspec
 
 from fabric.cli.client import Target, client_options, connected, run
 from fabric.cli.output import emit
 from fabric.client import Receipt
+from fabric_codecs.translate.media import guess
 
 __all__ = ["command"]
 
@@ -29,9 +29,7 @@ def command(
     fabric pub greenhouse.north '{"celsius": 21.5}'
     """
     payload = sys.stdin.buffer.read() if data == "-" else data.encode()
-    receipt = run(
-        _publish(target, channel, payload, live=live, media_type=media_type or _media_type(payload))
-    )
+    receipt = run(_publish(target, channel, payload, live=live, media_type=media_type or guess(payload)))
     if as_json:
         emit(receipt._asdict())
     elif receipt.stream:
@@ -46,17 +44,3 @@ async def _publish(target: Target, channel: str, payload: bytes, *, live: bool, 
         return await fabric.channel(channel).publish(
             payload, delivery="live" if live else "durable", datacontenttype=media_type
         )
-
-
-def _media_type(payload: bytes) -> str:
-    try:
-        msgspec.json.decode(payload, type=msgspec.Raw)
-    except msgspec.DecodeError:
-        pass
-    else:
-        return "application/json"
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return "application/octet-stream"
-    return "text/plain"

@@ -35,6 +35,7 @@ from fabric_codecs.core.jsonscan import check
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.media import is_json, media_type_of
 
 __all__ = ["LOSS_EXTENSION", "lower_error", "lower_progress", "lower_response", "metadata_of", "with_losses"]
 
@@ -151,9 +152,9 @@ def _words(text: str, envelope: Envelope, task_id: str, context_id: str) -> Mess
 
 def _result_parts(envelope: Envelope) -> tuple[tuple[Part, ...], tuple[Loss, ...]]:
     data = envelope.data.strip()
-    kind = (envelope.get("datacontenttype") or "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        return _opaque_parts(envelope.data, kind)
+    media_type = media_type_of(envelope)
+    if not is_json(media_type):
+        return _opaque_parts(envelope.data, media_type)
     if data in (b"", b"null"):
         return (), ()
     check(data, protocol="a2a")

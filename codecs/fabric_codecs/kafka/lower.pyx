@@ -21,7 +21,7 @@ from libc.string cimport memchr
 
 from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.kafka.records import Record
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
 
 cdef enum Role:
     SKIPPED
@@ -123,12 +123,6 @@ cdef _Lowered lowered(bytes block):
     return out
 
 
-cdef str loss_codes(bytes so_far, tuple losses):
-    codes = dict.fromkeys(so_far.decode("utf-8", "replace").split(",")) if so_far else {}
-    codes.update(dict.fromkeys([loss.code.value for loss in losses]))
-    return ",".join(codes)
-
-
 def lower(Envelope envelope not None, long long offset, long long time_ms):
     """The record at `offset`, and what it could not keep. Raises CodecError when the native entries cannot be read."""
     cdef _Lowered found = lowered(envelope._block if envelope._attributes is None else envelope.nats_header())
@@ -140,5 +134,6 @@ def lower(Envelope envelope not None, long long offset, long long time_ms):
         else:
             found.headers.append(entry)
     if losses or found.losses:
-        found.headers.append((LOSS_HEADER, loss_codes(found.losses, losses).encode()))
+        so_far = found.losses.decode("utf-8", "replace") if found.losses else ""
+        found.headers.append((LOSS_HEADER, loss_codes(losses, so_far).encode()))
     return Translation(Record(offset, time_ms, key, None if found.is_null else envelope.data, found.headers), losses)

@@ -27,7 +27,8 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mcp.lift import CONVERSATION_KEY
 from fabric_codecs.mcp.wire import PROGRESS, write_result_body
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
+from fabric_codecs.translate.media import is_json, media_type_of
 
 __all__ = [
     "ERROR_KEY",
@@ -105,10 +106,10 @@ def lower_progress(progress: Envelope, *, token: bytes, after: float) -> Transla
 
 def loss_meta(losses: Sequence[Loss], envelope: Envelope | None = None) -> list[tuple[str, bytes]]:
     """The `_meta` member that says what was lost: on the way that `envelope` came, then here; none when
-    nothing was. Codes of the way are passed on even when this version does not know them."""
-    earlier = (envelope.get("fabloss") or "").split(",") if envelope is not None else []
-    codes = list(dict.fromkeys(code for code in (*earlier, *(loss.code.value for loss in losses)) if code))
-    return [(LOSS_KEY, msgspec.json.encode(codes))] if codes else []
+    nothing was."""
+    earlier = envelope.get("fabloss") if envelope is not None else None
+    codes = loss_codes(losses, earlier or "")
+    return [(LOSS_KEY, msgspec.json.encode(codes.split(",")))] if codes else []
 
 
 def _meta(envelope: Envelope, losses: Sequence[Loss]) -> list[tuple[str, bytes]]:
@@ -126,8 +127,8 @@ def _lost(envelope: Envelope) -> list[Loss]:
 def _content(response: Envelope, lost: list[Loss]) -> list[tuple[str, bytes]]:
     if not response.data:
         return [("content", b"[]")]
-    media_type = (response.get("datacontenttype") or "application/json").partition(";")[0].strip().lower()
-    if media_type == "application/json" or media_type.endswith("+json"):
+    media_type = media_type_of(response)
+    if is_json(media_type):
         try:
             return _json_content(response.data)
         except CodecError:

@@ -19,13 +19,13 @@ from datetime import datetime
 from typing import Final
 
 from fabric_codecs.bounds import ID_CHARS_MAX
-from fabric_codecs.core.jsonscan import check
 from fabric_codecs.envelope import ATTRIBUTES, Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mqtt.packets import Publish, Reason
 from fabric_codecs.names import topic_to_channel
 from fabric_codecs.nats.wire import timestamp
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.media import guess
 
 __all__ = ["FAB_LOSS", "FAB_NATIVE", "PAYLOAD_FORMAT", "lift"]
 
@@ -72,7 +72,7 @@ def lift(publish: Publish, *, version: int, fresh_id: str, source: str, now_us: 
         _properties(publish, attributes, native, now_us)
     elif publish.payload:
         losses = GUESSED
-        attributes |= {"datacontenttype": _guess(publish.payload), "fabloss": GUESSED[0].code.value}
+        attributes |= {"datacontenttype": guess(publish.payload), "fabloss": GUESSED[0].code.value}
     attributes.setdefault("type", f"io.agentfabric.{attributes['fabkind']}")
     envelope = Envelope(publish.payload, **attributes)
     return Translation(envelope.with_native(native) if native else envelope, losses)
@@ -176,17 +176,3 @@ def _check_utf8(payload: bytes) -> None:
             clause="3.3.2.3.2",
             reason=Reason.PAYLOAD_FORMAT_INVALID,
         ) from None
-
-
-def _guess(payload: bytes) -> str:
-    try:
-        check(payload, protocol="mqtt")
-    except CodecError:
-        pass
-    else:
-        return "application/json"
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return "application/octet-stream"
-    return "text/plain"

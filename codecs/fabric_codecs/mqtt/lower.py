@@ -18,7 +18,7 @@ from fabric_codecs.mqtt.lift import FAB_LOSS, FAB_NATIVE, PAYLOAD_FORMAT
 from fabric_codecs.mqtt.packets import Publish
 from fabric_codecs.mqtt.properties import NONE, Properties
 from fabric_codecs.names import channel_to_topic
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
 
 __all__ = ["lower", "remaining_s"]
 
@@ -87,10 +87,8 @@ def _properties(
     if attributes.get("subject") == channel:
         del attributes["subject"]
     native = _native(envelope, said, losses)
-    so_far = attributes.pop("fabloss", None)
-    if losses or so_far:
-        codes = [*(so_far.split(",") if so_far else ()), *(loss.code.value for loss in losses)]
-        attributes[FAB_LOSS] = ",".join(dict.fromkeys(codes))
+    if codes := loss_codes(losses, attributes.pop("fabloss", "")):
+        attributes[FAB_LOSS] = codes
     said["user"] = (SPECVERSION, *attributes.items(), *native)
     return Properties(**said)
 

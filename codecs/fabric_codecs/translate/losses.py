@@ -3,11 +3,12 @@
 Every `lower` returns a `Translation`; nothing is lost in silence. Codes are part of the public contract.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-__all__ = ["Loss", "LossCode", "Translation"]
+__all__ = ["Loss", "LossCode", "Translation", "loss_codes"]
 
 M = TypeVar("M")
 
@@ -48,6 +49,12 @@ class Translation(Generic[M]):
 
     @property
     def codes(self) -> str:
-        """The loss codes as `fabloss` carries them: comma-separated, in order, once each; empty when nothing
-        was lost."""
-        return ",".join(dict.fromkeys(loss.code.value for loss in self.losses))
+        """The loss codes of this step; see `loss_codes`."""
+        return loss_codes(self.losses)
+
+
+def loss_codes(losses: Iterable[Loss], so_far: str = "") -> str:
+    """Loss codes as `fabloss` carries them: those `so_far`, then these; comma-separated, once each; empty
+    when nothing was lost. Codes that this version does not know are passed on."""
+    codes = (*so_far.split(","), *(loss.code.value for loss in losses))
+    return ",".join(dict.fromkeys(code for code in codes if code))

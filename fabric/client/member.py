@@ -22,6 +22,7 @@ from fabric.jetstream.connection import Subscription
 from fabric.jetstream.layout import channel_stream
 from fabric.rules.ledger import Ledger
 from fabric.rules.missed import MissedCounter
+from fabric.rules.paging import PageSize
 from fabric.rules.repair import Track, Verdict
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import mark_of, positions, source_agrees, value_in
@@ -279,10 +280,12 @@ class Member:
             self._fail(PermissionDenied(f"joining {self.pattern}", "see the channels of FABRIC_CREDS"))
 
     async def _read_back(self, feed: _Feed) -> None:
-        position, empty = feed.track.verified, 0
+        position, empty, batch = feed.track.verified, 0, PageSize()
         while not self._closed:  # a cancellation can be lost in a wait that has just ended
             try:
-                last, pending = await self._read_page(feed, position)
+                asked = monotonic()
+                last, pending = await self._read_page(feed, position, batch.size)
+                batch.took(monotonic() - asked)
             except (Refused, Unreachable) as error:
                 if not error.retriable or (isinstance(error, Refused) and error.reason == "denied"):
                     raise
@@ -300,9 +303,10 @@ class Member:
             if empty:
                 await asyncio.sleep(READ_RETRY_S)  # a replica that lags behind what was announced
 
-    async def _read_page(self, feed: _Feed, position: int) -> tuple[int, int]:
+    async def _read_page(self, feed: _Feed, position: int, batch: int) -> tuple[int, int]:
         # The sequence of the last message read, or `position` when there was none, and how many are pending.
-        async with aclosing(self._session.reader.pieces(feed.stream, feed.filter, position + 1)) as pieces:
+        reader = self._session.reader
+        async with aclosing(reader.pieces(feed.stream, feed.filter, position + 1, batch=batch)) as pieces:
             async for piece in pieces:
                 for stored in piece.messages:
                     position = stored.sequence

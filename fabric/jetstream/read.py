@@ -16,11 +16,11 @@ from typing import NamedTuple
 from fabric.clock import monotonic
 from fabric.errors import PermissionDenied, Refused, Unreachable
 from fabric.jetstream.connection import Connection
+from fabric.rules.paging import PageSize
 from fabric_codecs.nats.headers import number_in, server_value_in, status_of, ticket_of
 
 __all__ = ["LogReader", "Page", "Stored"]
 
-PAGE_MESSAGES = 1000
 PAGE_BYTES = 4 << 20  # the server has no other flow control here; its default would be 64 MiB
 PAGE_TIMEOUT_S = 10.0
 
@@ -73,7 +73,7 @@ class LogReader:
         pattern: str,
         start: int,
         *,
-        batch: int = PAGE_MESSAGES,
+        batch: int,
         max_bytes: int = PAGE_BYTES,
         timeout_s: float = PAGE_TIMEOUT_S,
     ) -> Page:
@@ -87,14 +87,14 @@ class LogReader:
         return await self._ask(stream, body, timeout_s)
 
     async def pieces(
-        self, stream: str, pattern: str, start: int, *, timeout_s: float = PAGE_TIMEOUT_S
+        self, stream: str, pattern: str, start: int, *, batch: int, timeout_s: float = PAGE_TIMEOUT_S
     ) -> AsyncGenerator[Page, None]:
         """One page in the pieces in which it arrives, so that reading and handling overlap. Only the last
         piece knows what is pending after it; the others say 1. `timeout_s` is for each. Raises as `page`."""
         body = {
             "seq": max(start, 1),
             "next_by_subj": pattern,
-            "batch": PAGE_MESSAGES,
+            "batch": batch,
             "max_bytes": PAGE_BYTES,
         }
         async with self._asking(stream, body, timeout_s) as asked:
@@ -118,12 +118,13 @@ class LogReader:
         """As `page`, one message long, from an RFC 3339 time on."""
         return await self._ask(stream, {"start_time": start, "next_by_subj": pattern, "batch": 1}, timeout_s)
 
-    async def pages(
-        self, stream: str, pattern: str, start: int, *, batch: int = PAGE_MESSAGES
-    ) -> AsyncIterator[list[Stored]]:
-        """Page after page until the end as it is then."""
+    async def pages(self, stream: str, pattern: str, start: int) -> AsyncIterator[list[Stored]]:
+        """Page after page until the end as it is then, each as large as the server answers quickly."""
+        batch = PageSize()
         while True:
-            page = await self.page(stream, pattern, start, batch=batch)
+            asked = monotonic()
+            page = await self.page(stream, pattern, start, batch=batch.size)
+            batch.took(monotonic() - asked)
             if page.messages:
                 start = page.messages[-1].sequence + 1
                 yield page.messages

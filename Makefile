@@ -9,7 +9,7 @@
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test check format clean
+.PHONY: help setup build demo test fuzz check format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +58,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest
+
+fuzz: setup
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run
 
 check: setup
 	@$(BIN)/ruff check --quiet .

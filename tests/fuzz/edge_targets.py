@@ -1,0 +1,275 @@
+"""Targets of the peers' protocols, MQTT, Kafka, MCP and A2A: to envelopes and from them. See `targets`."""
+
+import struct
+from collections.abc import Iterable
+from itertools import pairwise
+
+import msgspec
+
+from fabric_codecs.a2a.lift import lift_send
+from fabric_codecs.a2a.lower import lower_error, lower_response
+from fabric_codecs.a2a.lower import lower_progress as lower_a2a_progress
+from fabric_codecs.a2a.model import StreamItem
+from fabric_codecs.a2a.wire import read_send, read_task_query, version_is_served, write_item
+from fabric_codecs.bounds import JSON_DEPTH_MAX
+from fabric_codecs.core import jsonrpc as rpc
+from fabric_codecs.core.jsonscan import check
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka import responses
+from fabric_codecs.kafka.apis import is_served
+from fabric_codecs.kafka.lower import lower as lower_to_kafka
+from fabric_codecs.kafka.records import BatchBuilder, Record, checksum, decode_batch
+from fabric_codecs.kafka.requests import (
+    FetchRequest,
+    ListOffsetsRequest,
+    MetadataRequest,
+    ProduceRequest,
+    Request,
+    read_body,
+    read_header,
+)
+from fabric_codecs.kafka.wire import FieldReader, FrameReader
+from fabric_codecs.mcp import wire as mcp_wire
+from fabric_codecs.mcp.lift import lift_call
+from fabric_codecs.mcp.lower import lower_failure, lower_progress, lower_result
+from fabric_codecs.mcp.tools import split_tool_name, tool_name
+from fabric_codecs.mqtt.encode import encode
+from fabric_codecs.mqtt.lift import lift as lift_from_mqtt
+from fabric_codecs.mqtt.lower import lower as lower_to_mqtt
+from fabric_codecs.mqtt.packets import Connect, Packet, Publish, Reason
+from fabric_codecs.mqtt.wire import Decoder
+from fuzz.promise import MayRefuse, bytewise, must, received_of, survives_nats
+
+NOW_US = 1_795_233_600_000_000
+SERVER_INFO = b'{"name":"fuzz","version":"0"}'
+
+
+# ---- MQTT ------------------------------------------------------------------------------------------------
+
+
+def mqtt_server(data: bytes) -> None:
+    """What a listener reads: CONNECT first, of either version."""
+    _mqtt(data, 0)
+
+
+def mqtt_3_1_1(data: bytes) -> None:
+    """The middle of a connection of MQTT 3.1.1."""
+    _mqtt(data, 4)
+
+
+def mqtt_5(data: bytes) -> None:
+    """The middle of a connection of MQTT 5."""
+    _mqtt(data, 5)
+
+
+def _mqtt(data: bytes, version: int) -> None:
+    packets, fault, version_said = _packets([data], version)
+    assert (packets, fault, version_said) == _packets(bytewise(data), version)
+    for packet in packets:
+        again = must(encode, packet, version_said)
+        start = 0 if isinstance(packet, Connect) else version_said
+        assert _packets([again], start) == ([packet], None, version_said)
+
+
+def _packets(pieces: Iterable[bytes], version: int) -> tuple[list[Packet], tuple[object, ...] | None, int]:
+    decoder = Decoder(version)
+    packets: list[Packet] = []
+    fed = 0
+    try:
+        for piece in pieces:
+            fed += len(piece)
+            packets += decoder.feed(piece)
+        decoder.feed(b"")
+    except CodecError as error:
+        if not 0 <= error.offset <= fed:
+            raise AssertionError(f"offset {error.offset} of {fed} bytes") from error
+        return packets, (error.what, error.offset, error.clause, error.reason), decoder.version
+    return packets, None, decoder.version
+
+
+def mqtt_lift(data: bytes) -> None:
+    """PUBLISH packets of both versions to envelopes, and those back to packets."""
+    for version in (4, 5):
+        for packet in _packets([data], version)[0]:
+            if isinstance(packet, Publish):
+                with MayRefuse(len(data)):
+                    _there_and_back(packet, version)
+
+
+def _there_and_back(packet: Publish, version: int) -> None:
+    def lift(publish: Publish) -> Envelope:
+        return lift_from_mqtt(
+            publish, version=version, fresh_id="e-1", source="/mqtt/d", now_us=NOW_US
+        ).message
+
+    lifted = lift(packet)
+    survives_nats(lifted)
+    channel = lifted.subject or ""
+    lowered = must(lower_to_mqtt, lifted, channel, version=version, qos=0, now_us=NOW_US).message
+    assert (lowered.topic, lowered.payload) == (packet.topic, packet.payload)
+    assert must(lift, lowered).data == lifted.data
+    must(encode, lowered, version)
+
+
+def mqtt_lower(data: bytes) -> None:
+    """Any header block to PUBLISH packets, which a decoder takes unless they have too many properties."""
+    received = received_of(data)
+    for version in (4, 5):
+        with MayRefuse(0):
+            lowered = lower_to_mqtt(received, "a.b", version=version, qos=1, now_us=NOW_US, packet_id=7)
+            packets, fault, _ = _packets([encode(lowered.message, version)], version)
+            assert packets == [lowered.message] or (fault and fault[3] == Reason.QUOTA_EXCEEDED)
+
+
+# ---- Kafka -----------------------------------------------------------------------------------------------
+
+
+def kafka_frames(data: bytes) -> None:
+    """Frames out of a byte stream. A length that cannot be takes the frames of its own feed with it."""
+    whole, refused = _frames([data])
+    pieces, refused_too = _frames(bytewise(data))
+    assert refused == refused_too
+    assert refused or whole == pieces
+
+
+def _frames(pieces: Iterable[bytes]) -> tuple[list[bytes], bool]:
+    reader = FrameReader(max_bytes=1000)
+    frames: list[bytes] = []
+    try:
+        for piece in pieces:
+            frames += reader.feed(piece)
+            assert reader.held_bytes < 1004
+    except CodecError:
+        return frames, True
+    return frames, False
+
+
+def kafka_requests(data: bytes) -> None:
+    """A request frame, and the answer to all that it names."""
+    with MayRefuse(len(data)):
+        fields = FieldReader(data)
+        header = read_header(fields)
+        if is_served(header.api_key, header.api_version):
+            answer = _kafka_answer(read_body(header, fields))
+            if answer is not None:
+                must(responses.encode_response, header.correlation_id, header.api_version, answer)
+
+
+def _kafka_answer(request: Request) -> responses.Response | None:
+    if isinstance(request, MetadataRequest):
+        topics = tuple(responses.TopicMetadata(name, 1) for name in request.topics or ())
+        return responses.MetadataResponse(0, "localhost", 9092, "c", topics)
+    if isinstance(request, ListOffsetsRequest):
+        return responses.ListOffsetsResponse(
+            tuple(responses.OffsetAnswer(one.topic, one.partition) for one in request.queries)
+        )
+    if isinstance(request, FetchRequest):
+        return responses.FetchResponse(
+            tuple(responses.FetchedPartition(one.topic, one.partition) for one in request.partitions)
+        )
+    if isinstance(request, ProduceRequest):
+        return responses.ProduceRefusal(
+            tuple(responses.RefusedPartition(*one) for one in request.partitions), 44
+        )
+    return None
+
+
+def kafka_records(data: bytes) -> None:
+    """A record batch as it is, and with length and checksum made right, or nothing gets behind them."""
+    for form in (data, _sealed(data)):
+        with MayRefuse(len(form)):
+            batch = decode_batch(form)
+            assert batch.end <= len(form)
+            offsets = [record.offset for record in batch.records]
+            if all(one < other for one, other in pairwise(offsets)):
+                built = _batch(batch.base_offset, batch.records)
+                assert must(decode_batch, built).records == batch.records
+
+
+def _sealed(data: bytes) -> bytes:
+    form = bytearray(data.ljust(61, b"\0"))
+    struct.pack_into(">iib", form, 8, len(form) - 12, 0, 2)
+    form[22] &= 0xF8  # a codec's name is refused before the records are looked at
+    struct.pack_into(">I", form, 17, checksum(bytes(form[21:])))
+    return bytes(form)
+
+
+def _batch(base_offset: int, records: Iterable[Record]) -> bytes:
+    builder = BatchBuilder(base_offset)
+    for record in records:
+        assert must(builder.add, record)
+    return builder.build()
+
+
+def kafka_lower(data: bytes) -> None:
+    """Any header block to a record, which a batch takes unless it has too many headers."""
+    with MayRefuse(0):
+        record = lower_to_kafka(received_of(data), 7, 1000).message
+        builder = BatchBuilder(7)
+        builder.add(record)
+        assert must(decode_batch, builder.build()).records == [record]
+
+
+# ---- MCP and A2A -----------------------------------------------------------------------------------------
+
+
+def mcp(data: bytes) -> None:
+    """What an MCP client may ask, and a `tools/call` as an envelope."""
+    with MayRefuse(len(data)):
+        message = rpc.read_rpc(data)
+        readers = (mcp_wire.stated_version, mcp_wire.read_cursor, mcp_wire.read_offered_version)
+        for read in (*readers, mcp_wire.read_cancelled):
+            with MayRefuse(len(data)):
+                read(message)
+        call = mcp_wire.read_tool_call(message)
+        with MayRefuse(0):
+            assert must(tool_name, *split_tool_name(call.name)) == call.name
+        lifted = lift_call(
+            call, request_id=message.id or b"1", target="a.b", id="e-1", source="/mcp/x", revision="r"
+        )
+        assert lifted.data == call.arguments
+        survives_nats(lifted)
+
+
+def mcp_lower(data: bytes) -> None:
+    """Any header block and data to results and notifications, which are JSON."""
+    received = received_of(data)
+    for revision in mcp_wire.REVISIONS[:2]:
+        for lower in (lower_result, lower_failure):
+            with MayRefuse(len(data)):
+                result = lower(received, revision=revision, server_info=SERVER_INFO).message
+                must(check, result, depth_max=JSON_DEPTH_MAX + 8)  # the agent's data stands inside it
+    after = 0.5
+    for _ in range(2):
+        with MayRefuse(len(data)):
+            progress = lower_progress(received, token=b"1", after=after).message
+            must(rpc.read_rpc, progress.message)
+            after = progress.value
+
+
+def a2a(data: bytes) -> None:
+    """What an A2A client may ask, and a message as an envelope."""
+    version_is_served(data.decode("latin-1"))
+    with MayRefuse(len(data)):
+        params = rpc.read_rpc(data).params
+        with MayRefuse(len(data)):
+            read_task_query(params)
+        sent = read_send(params)
+        lifted = lift_send(
+            sent, target="a.b", source="/a2a/x", method="SendMessage", fabcorr="aTox", context_id="c-1"
+        )
+        must(check, lifted.message.data)
+        survives_nats(lifted.message)
+
+
+def a2a_lower(data: bytes) -> None:
+    """Any header block and data to the events of a task, which are JSON and read as what they are."""
+    received = received_of(data)
+    for lower in (lower_response, lower_error, lower_a2a_progress):
+        with MayRefuse(len(data)):
+            lowered = lower(received, task_id="t", context_id="c").message
+            for item in lowered if isinstance(lowered, tuple) else (lowered,):
+                written = write_item(item)
+                must(check, written, depth_max=JSON_DEPTH_MAX + 8)  # the result stands inside an event
+                assert write_item(msgspec.json.decode(written, type=StreamItem)) == written

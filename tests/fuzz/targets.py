@@ -1,0 +1,22 @@
+"""One function for each decoder: any bytes in; it returns, or it has found a bug.
+
+What each holds its decoder to: only CodecError escapes, with an offset inside the input; fed at once equals
+fed byte by byte; what was decoded can be encoded, and then reads as the same. Above: `run`.
+"""
+
+from collections.abc import Callable
+
+from fuzz import core_targets as core
+from fuzz import edge_targets as edge
+
+__all__ = ["TARGETS"]
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (
+        *(core.nats, core.nats_headers, core.envelope, core.names, core.jsonscan, core.jsonrpc),
+        *(edge.mqtt_server, edge.mqtt_3_1_1, edge.mqtt_5, edge.mqtt_lift, edge.mqtt_lower),
+        *(edge.kafka_frames, edge.kafka_requests, edge.kafka_records, edge.kafka_lower),
+        *(edge.mcp, edge.mcp_lower, edge.a2a, edge.a2a_lower),
+    )
+}

@@ -190,6 +190,8 @@ MALFORMED = {
     "batch length inside the header": patched(encode(TRICKY[:1]), 8, ">i", 48),
     "magic 0": patched(encode(TRICKY[:1]), 16, ">b", 0),
     "magic 1": patched(encode(TRICKY[:1]), 16, ">b", 1),
+    "negative base offset": patched(encode(TRICKY[:1]), 0, ">q", -1),
+    "base offset whose records no offset can have": patched(encode(TRICKY[:3], 0), 0, ">q", 2**63 - 2),
     "negative record count": with_body(b"", -1),
     "more records than any batch has": with_body(b"", 2**31 - 1),
     "more records than bytes": with_body(GOOD, 2),
@@ -268,3 +270,12 @@ def test_the_builder_refuses_what_cannot_stand_in_a_batch_and_keeps_what_it_had(
         batch.add(Record(6, 1, None, b"", [("\ud800", b"")]))
     assert batch.build() == kept
     assert batch.count == 1
+
+
+def test_timestamps_further_apart_than_64_bits_say_come_back():
+    records = [
+        Record(0, 5, None, None, []),
+        Record(1, 2**63 - 1, None, None, []),
+        Record(2, -(2**63), None, None, []),
+    ]
+    assert decode_batch(encode(records)).records == records

@@ -25,7 +25,7 @@ that a broker may set them in a producer's batch.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport INT32_MAX, int16_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int16_t, int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fabric_codecs.core.crc32c cimport crc32c, crc32c_portable
@@ -170,6 +170,11 @@ cdef unsigned char* poke_headers(unsigned char* at, list headers) except NULL:
     return at
 
 
+cdef inline int64_t distance(int64_t start, int64_t stop) noexcept nogil:
+    # Modulo 2**64, as the decoder adds it again: two timestamps may be further apart than an int64 can say.
+    return <int64_t>(<uint64_t>stop - <uint64_t>start)
+
+
 cdef class BatchBuilder:
     """Collects records into one batch. `size_bytes` is what `build` would return now, to stop in time."""
 
@@ -201,15 +206,15 @@ cdef class BatchBuilder:
         """Append a record; offsets must ascend. False, and nothing added, when the batch would exceed `max_bytes` and holds
         a record already: a first one is always taken, or a reader would never get past it. Raises CodecError, and adds
         nothing, when the record cannot stand in this batch."""
-        cdef int64_t delta = record.offset - self.base_offset
-        if delta <= self.last_delta or delta > INT32_MAX:
+        cdef int64_t delta = distance(self.base_offset, record.offset)
+        if record.offset < self.base_offset or delta <= self.last_delta or delta > INT32_MAX:
             raise wrong(f"offset {record.offset} does not follow in a batch from {self.base_offset}", 0, INVALID_RECORD)
         if self.count >= RECORDS_MAX:
             raise wrong(f"more than {RECORDS_MAX} records in a batch", 0, INVALID_RECORD)
         if self.count == 0:
             self.base_timestamp = self.max_timestamp = record.timestamp_ms
             max_bytes = INT32_MAX
-        if not self._write(record, record.timestamp_ms - self.base_timestamp, delta, max_bytes):
+        if not self._write(record, distance(self.base_timestamp, record.timestamp_ms), delta, max_bytes):
             return False
         if record.timestamp_ms > self.max_timestamp:
             self.max_timestamp = record.timestamp_ms
@@ -369,6 +374,9 @@ def decode_batch(const unsigned char[::1] data not None, Py_ssize_t at=0):
     if batch.attributes & CODEC_BITS:
         codec = CODECS[batch.attributes & CODEC_BITS]
         raise wrong(f"compressed with {codec}, which is not read", at + SUMMED_AT, UNSUPPORTED_COMPRESSION_TYPE)
+    if batch.base_offset < 0 or batch.base_offset > INT64_MAX - max(batch.last_offset_delta, 0):
+        what = f"offsets from {batch.base_offset} to {batch.last_offset_delta} more, which no log has"
+        raise wrong(what, at, INVALID_RECORD)
     if count < 0 or count > RECORDS_MAX:
         raise wrong(f"{count} records in a batch, allowed are {RECORDS_MAX}", r.at - 4, INVALID_RECORD)
     batch.records = [read_record(&r, batch, base_timestamp) for index in range(count)]

@@ -19,11 +19,8 @@ from helpers.server import RunningServer
 @pytest_asyncio.fixture
 async def world(server: RunningServer, request: pytest.FixtureRequest) -> AsyncIterator[A2aWorld]:
     """Settings by `@pytest.mark.parametrize("world", [...], indirect=True)`."""
-    made = A2aWorld(server, getattr(request, "param", {}))
-    await made.start()
-    async with made.agent():
+    async with A2aWorld(server, getattr(request, "param", {})).opened() as made:
         yield made
-    await made.stop()
 
 
 def rpc(method: str, params: object = None, id: object = 1) -> dict[str, Any]:
@@ -169,7 +166,7 @@ async def test_list_page_holds_the_card_of_every_live_agent(world: A2aWorld) -> 
 
 @pytest.mark.parametrize("world", [{"public_url": "https://a2a.example/"}], indirect=True)
 async def test_card_names_the_public_address_when_there_is_one(world: A2aWorld) -> None:
-    (interface,) = (await world.card()).supported_interfaces
+    (interface,) = (await world.read_card()).supported_interfaces
     assert interface.url == f"https://a2a.example/a2a/{world.agent_name}"
 
 

@@ -23,15 +23,12 @@ from helpers.server import RunningServer
 
 @pytest_asyncio.fixture
 async def world(server: RunningServer) -> AsyncIterator[A2aWorld]:
-    made = A2aWorld(server, {})
-    await made.start()
-    async with made.agent():
+    async with A2aWorld(server, {}).opened() as made:
         yield made
-    await made.stop()
 
 
 async def test_card_of_a_live_agent_says_where_and_how_it_answers(world: A2aWorld) -> None:
-    card = await world.card()
+    card = await world.read_card()
     assert (card.name, card.description, card.version) == (world.agent_name, "helps", "7")
     (interface,) = card.supported_interfaces
     assert (interface.url, interface.protocol_binding, interface.protocol_version) == (
@@ -229,7 +226,7 @@ async def test_card_of_an_agent_that_left_is_gone(server: RunningServer) -> None
     world = A2aWorld(server, {})
     await world.start()
     async with world.agent():
-        assert (await world.card()).name == world.agent_name
+        assert (await world.read_card()).name == world.agent_name
     with pytest.raises(AgentCardResolutionError, match="404"):
-        await world.card()
+        await world.read_card()
     await world.stop()

@@ -9,7 +9,7 @@ import pytest_asyncio
 from mcp import MCPError
 from mcp_types import TextContent
 
-from helpers.mcp_world import WAIT_S, McpWorld, opened
+from helpers.mcp_world import WAIT_S, McpWorld
 from helpers.server import RunningServer
 
 ERAS = pytest.mark.parametrize("mode", ["2026-07-28", "auto", "legacy"])
@@ -17,7 +17,7 @@ ERAS = pytest.mark.parametrize("mode", ["2026-07-28", "auto", "legacy"])
 
 @pytest_asyncio.fixture
 async def world(server: RunningServer) -> AsyncIterator[McpWorld]:
-    async with opened(server, {}) as made:
+    async with McpWorld(server, {}).opened() as made:
         yield made
 
 

@@ -8,13 +8,13 @@ import pytest_asyncio
 
 from fabric.errors import ConfigInvalid, PortInUse
 from fabric_bridges.mcp import edge
-from helpers.mcp_world import WAIT_S, McpWorld, modern, opened, post, settings
+from helpers.mcp_world import WAIT_S, McpWorld, modern, post, settings
 from helpers.server import RunningServer
 
 
 @pytest_asyncio.fixture
 async def world(server: RunningServer, request: pytest.FixtureRequest) -> AsyncIterator[McpWorld]:
-    async with opened(server, getattr(request, "param", {})) as made:
+    async with McpWorld(server, getattr(request, "param", {})).opened() as made:
         yield made
 
 

@@ -8,13 +8,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from helpers.mcp_world import WAIT_S, McpWorld, legacy, opened, post, settings
+from helpers.mcp_world import WAIT_S, McpWorld, legacy, post, settings
 from helpers.server import RunningServer
 
 
 @pytest_asyncio.fixture
 async def world(server: RunningServer, request: pytest.FixtureRequest) -> AsyncIterator[McpWorld]:
-    async with opened(server, getattr(request, "param", {})) as made:
+    async with McpWorld(server, getattr(request, "param", {})).opened() as made:
         yield made
 
 

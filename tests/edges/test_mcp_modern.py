@@ -11,13 +11,13 @@ from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
 
 from fabric_codecs.mcp.wire import MODERN
 from helpers.http_door import BEARER, raw_connection
-from helpers.mcp_world import ACCEPT, META, WAIT_S, McpWorld, events, legacy, modern, opened, post, settings
+from helpers.mcp_world import ACCEPT, META, WAIT_S, McpWorld, events, legacy, modern, post, settings
 from helpers.server import RunningServer
 
 
 @pytest_asyncio.fixture
 async def world(server: RunningServer, request: pytest.FixtureRequest) -> AsyncIterator[McpWorld]:
-    async with opened(server, getattr(request, "param", {})) as made:
+    async with McpWorld(server, getattr(request, "param", {})).opened() as made:
         yield made
 
 

@@ -12,58 +12,33 @@ from a2a.types import AgentCard, Message, Part, Role, SendMessageRequest, Stream
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Value
 
-from fabric.client import Call, Fabric, Session, Skill, ToolError
+from fabric.client import Agent, Call, Skill
 from fabric_bridges.a2a import edge
 from fabric_bridges.a2a.listener import A2aEdge
-from fabric_bridges.edge import House
-from helpers.http_door import BEARER, Counted, OneToken
-from helpers.noted import Noted
+from helpers.edge_world import WAIT_S, EdgeWorld
+from helpers.http_door import BEARER
 from helpers.server import RunningServer
 
-WAIT_S = 20.0
 VERSION = {"A2A-Version": "1.0"}
 
-_worlds = itertools.count()
 
-
-class A2aWorld:
-    """The edge and what stands around it. The agent's name is new in each world: they share a server."""
+class A2aWorld(EdgeWorld):
+    """An agent with tools for each kind of answer, behind an A2A edge."""
 
     def __init__(self, server: RunningServer, settings: Mapping[str, Any]) -> None:
-        number = next(_worlds)
-        self.agent_name = f"helper-{number}"
-        self.edge_session = Session([server.url], name=f"a2a-edge-{number}", credentials=server.node_creds)
-        self.agent_session = Session([server.url], name=f"a2a-agent-{number}", credentials=server.creds)
-        self.journal, self.metrics = Noted(), Counted()
+        super().__init__(server, "a2a")
         self.edge: A2aEdge = edge({"port": 0, **settings})
-        self.handler_cancelled = asyncio.Event()
-        self.handler_started = asyncio.Event()
-        self.release = asyncio.Event()  # lets the tool `wait` return
 
     @property
     def url(self) -> str:
         """The agent's base address."""
         return f"{self.edge.address}/{self.agent_name}"
 
-    async def start(self) -> None:
-        for session in (self.edge_session, self.agent_session):
-            await session.open()
-        fabric: Any = Fabric(self.edge_session, "node")
-        topics: Any = None  # the A2A edge has no use for Kafka's views
-        await self.edge.start(House(fabric, self.journal, OneToken(), topics, self.metrics))
-
-    async def stop(self) -> None:
-        await self.edge.stop(0.2)
-        for session in (self.agent_session, self.edge_session):
-            await session.close()
-
-    @asynccontextmanager
-    async def agent(self) -> AsyncIterator[None]:
-        """The agent, live, with its tools."""
-        fabric = Fabric(self.agent_session, self.agent_name)
+    def card(self) -> dict[str, Any]:
         skills = [Skill("climate", "Climate", "keeps it warm", ("warm",))]
-        agent = fabric.agent(self.agent_name, skills=skills, description="helps", version="7")
+        return {"skills": skills, "description": "helps", "version": "7"}
 
+    def offer(self, agent: Agent) -> None:
         @agent.tool(side_effects="none")
         async def ask(text: str) -> str:
             """Answer in words."""
@@ -84,30 +59,12 @@ class A2aWorld:
         @agent.tool
         async def wait() -> str:
             """Wait until the test says so."""
-            self.handler_started.set()
-            try:
-                await asyncio.wait_for(self.release.wait(), WAIT_S)
-            except asyncio.CancelledError:
-                self.handler_cancelled.set()
-                raise
-            return "waited"
-
-        @agent.tool
-        async def fail() -> None:
-            """Fail with a code of its own."""
-            raise ToolError("too_hot", "it is too hot here", data={"celsius": 99})
+            return await self.held()
 
         @agent.tool
         async def huge() -> dict[str, int]:
             """A number that no double holds."""
             return {"n": 2**53 + 1}
-
-        @agent.tool
-        async def nothing() -> None:
-            """Return nothing."""
-
-        async with agent:
-            yield
 
     @asynccontextmanager
     async def client(self, *, streaming: bool = True, polling: bool = False) -> AsyncIterator[Client]:
@@ -122,7 +79,7 @@ class A2aWorld:
         async with httpx.AsyncClient(headers=BEARER | VERSION, timeout=WAIT_S) as http:
             yield http
 
-    async def card(self) -> AgentCard:
+    async def read_card(self) -> AgentCard:
         async with httpx.AsyncClient(headers=BEARER, timeout=WAIT_S) as http:
             return await A2ACardResolver(http, self.url).get_agent_card()
 

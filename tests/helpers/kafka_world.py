@@ -1,7 +1,7 @@
 """A Kafka edge on a real server, with stock clients on its door."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -14,26 +14,13 @@ from fabric.jetstream.views import Views
 from fabric_bridges.edge import House
 from fabric_bridges.kafka import edge
 from fabric_bridges.kafka.listener import KafkaEdge
-from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss
 from helpers.http_door import TOKEN, Counted, OneToken
+from helpers.noted import Noted
 from helpers.server import RunningServer
 
 T = TypeVar("T")
 
 WAIT_S = 20.0
-
-
-class Noted:
-    """A journal that counts what it is told."""
-
-    def __init__(self) -> None:
-        self.recorded = 0
-
-    def record(
-        self, envelope: Envelope, hop: str, *, peer: str, losses: Sequence[Loss] = (), position: str = ""
-    ) -> None:
-        self.recorded += 1
 
 
 class KafkaWorld:

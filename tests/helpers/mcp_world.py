@@ -1,7 +1,5 @@
 """An MCP edge on a real server with a real agent behind it, and stock MCP clients at its door."""
 
-import asyncio
-import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,16 +11,14 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from fabric.client import Call, Fabric, Session, ToolError
-from fabric_bridges.edge import House
+from fabric.client import Agent, Call
 from fabric_bridges.mcp import edge
 from fabric_bridges.mcp.listener import McpEdge
 from fabric_codecs.mcp.wire import MODERN
-from helpers.http_door import BEARER, TOKEN, Counted, OneToken
-from helpers.noted import Noted
+from helpers.edge_world import WAIT_S, EdgeWorld
+from helpers.http_door import BEARER, TOKEN
 from helpers.server import RunningServer
 
-WAIT_S = 20.0
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
@@ -30,45 +26,22 @@ META = {
     "io.modelcontextprotocol/clientInfo": {"name": "by hand", "version": "1"},
 }
 
-_worlds = itertools.count()
 
-
-class McpWorld:
-    """The edge and what stands around it. The agent's name is new in each world: they share a server."""
+class McpWorld(EdgeWorld):
+    """An agent with tools for each kind of answer, behind an MCP edge."""
 
     def __init__(self, server: RunningServer, settings: Mapping[str, Any]) -> None:
-        number = next(_worlds)
-        self.agent_name = f"tooled-{number}"
-        self.edge_session = Session([server.url], name=f"mcp-edge-{number}", credentials=server.node_creds)
-        self.agent_session = Session([server.url], name=f"mcp-agent-{number}", credentials=server.creds)
-        self.journal, self.metrics = Noted(), Counted()
+        super().__init__(server, "mcp")
         self.edge: McpEdge = edge({"port": 0, **settings})
-        self.handler_cancelled = asyncio.Event()
-        self.handler_started = asyncio.Event()
-        self.handler_done = asyncio.Event()
-        self.release = asyncio.Event()  # lets the tool `wait` return
         self.requests: list[Any] = []  # the request envelopes that the agent saw
-
-    async def start(self) -> None:
-        for session in (self.edge_session, self.agent_session):
-            await session.open()
-        fabric: Any = Fabric(self.edge_session, "node")
-        topics: Any = None  # the MCP edge has no use for Kafka's views
-        await self.edge.start(House(fabric, self.journal, OneToken(), topics, self.metrics))
-
-    async def stop(self) -> None:
-        await self.edge.stop(0.2)
-        for session in (self.agent_session, self.edge_session):
-            await session.close()
 
     def tool(self, name: str) -> str:
         return f"{self.agent_name}.{name}"
 
-    @asynccontextmanager
-    async def agent(self) -> AsyncIterator[None]:
-        """The agent, live, with its tools."""
-        agent = Fabric(self.agent_session, self.agent_name).agent(self.agent_name, description="has tools")
+    def card(self) -> dict[str, Any]:
+        return {"description": "has tools"}
 
+    def offer(self, agent: Agent) -> None:
         @agent.tool(side_effects="none")
         async def echo(text: str, call: Call) -> str:
             """Say it again."""
@@ -91,26 +64,7 @@ class McpWorld:
         async def wait(call: Call) -> str:
             """Report once, then wait until the test says so."""
             call.progress(1)
-            self.handler_started.set()
-            try:
-                await asyncio.wait_for(self.release.wait(), WAIT_S)
-            except asyncio.CancelledError:
-                self.handler_cancelled.set()
-                raise
-            self.handler_done.set()
-            return "waited"
-
-        @agent.tool
-        async def fail() -> None:
-            """Fail with a code of its own."""
-            raise ToolError("too_hot", "it is too hot here", data={"celsius": 99})
-
-        @agent.tool
-        async def nothing() -> None:
-            """Return nothing."""
-
-        async with agent:
-            yield
+            return await self.held()
 
     @asynccontextmanager
     async def client(self, mode: str, token: str = TOKEN) -> AsyncIterator[Client]:
@@ -156,16 +110,6 @@ async def post(world: McpWorld, message: dict[str, Any], **headers: str) -> http
         return await http.post(
             world.edge.address, content=message["content"], headers=message["headers"] | headers
         )
-
-
-@asynccontextmanager
-async def opened(server: RunningServer, settings: Mapping[str, Any]) -> AsyncIterator[McpWorld]:
-    """A world with its edge and its agent up."""
-    world = McpWorld(server, settings)
-    await world.start()
-    async with world.agent():
-        yield world
-    await world.stop()
 
 
 def settings(**values: object) -> pytest.MarkDecorator:

@@ -16,6 +16,7 @@ from fabric_codecs.mqtt import packets as mqtt
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.properties import Properties
 from fabric_codecs.mqtt.wire import Decoder
+from helpers.edge_world import NoTopics
 from helpers.http_door import TOKEN, Counted, OneToken
 from helpers.noted import Crossing, Noted
 from helpers.server import RunningServer
@@ -146,13 +147,3 @@ async def mqtt_world(server: RunningServer, **settings: Any) -> AsyncIterator[Mq
             yield MqttWorld(fabric, edge, journal, metrics)
         finally:
             await edge.stop(1.0)
-
-
-class NoTopics:
-    """The MQTT edge asks for none."""
-
-    async def open(self, topic: str) -> Any:
-        raise AssertionError(topic)
-
-    async def names(self) -> Any:
-        raise AssertionError

@@ -23,7 +23,7 @@ from fabric_codecs.names import (
 )
 from fabric_codecs.nats import headers
 from fabric_codecs.nats.wire import Parser, Writer
-from fuzz.promise import MayRefuse, bytewise, must, received_of
+from fuzz.promise import MayRefuse, bytewise, inside, must, received_of
 
 # ---- NATS ------------------------------------------------------------------------------------------------
 
@@ -31,9 +31,9 @@ from fuzz.promise import MayRefuse, bytewise, must, received_of
 def nats(data: bytes) -> None:
     """The parser of the client protocol."""
     messages, lines, refused = _listen([data])
-    assert (messages, refused) == _listen(bytewise(data))[::2]
-    if not refused:
-        assert lines == _listen(bytewise(data))[1]
+    slowly, lines_slowly, refused_slowly = _listen(bytewise(data))
+    assert (slowly, refused_slowly) == (messages, refused)
+    assert refused or lines_slowly == lines  # a refusal takes the lines of its own feed with it
     for message in messages:
         writer = Writer()
         with MayRefuse(0):  # a subject that the server's own limit on control lines would refuse
@@ -49,10 +49,13 @@ def _listen(
     messages: list[tuple[bytes, bytes, bytes, bytes]] = []
     lines: list[bytes] = []
     parser = Parser({1: lambda *message: messages.append(message), 2: _fail}, lambda sid, error: None)
+    fed = 0
     try:
         for piece in pieces:
+            fed += len(piece)
             lines += parser.feed(piece)
     except CodecError as error:
+        inside(error, fed)
         return messages, lines, error.what
     return messages, lines, None
 

@@ -39,7 +39,7 @@ from fabric_codecs.mqtt.lift import lift as lift_from_mqtt
 from fabric_codecs.mqtt.lower import lower as lower_to_mqtt
 from fabric_codecs.mqtt.packets import Connect, Packet, Publish, Reason
 from fabric_codecs.mqtt.wire import Decoder
-from fuzz.promise import MayRefuse, bytewise, must, received_of, survives_nats
+from fuzz.promise import MayRefuse, bytewise, inside, must, received_of, survives_nats
 
 NOW_US = 1_795_233_600_000_000
 SERVER_INFO = b'{"name":"fuzz","version":"0"}'
@@ -82,8 +82,7 @@ def _packets(pieces: Iterable[bytes], version: int) -> tuple[list[Packet], tuple
             packets += decoder.feed(piece)
         decoder.feed(b"")
     except CodecError as error:
-        if not 0 <= error.offset <= fed:
-            raise AssertionError(f"offset {error.offset} of {fed} bytes") from error
+        inside(error, fed)
         return packets, (error.what, error.offset, error.clause, error.reason), decoder.version
     return packets, None, decoder.version
 
@@ -136,11 +135,14 @@ def kafka_frames(data: bytes) -> None:
 def _frames(pieces: Iterable[bytes]) -> tuple[list[bytes], bool]:
     reader = FrameReader(max_bytes=1000)
     frames: list[bytes] = []
+    fed = 0
     try:
         for piece in pieces:
+            fed += len(piece)
             frames += reader.feed(piece)
             assert reader.held_bytes < 1004
-    except CodecError:
+    except CodecError as error:
+        inside(error, fed)
         return frames, True
     return frames, False
 

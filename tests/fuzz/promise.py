@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 
-__all__ = ["MayRefuse", "bytewise", "must", "received_of", "survives_nats"]
+__all__ = ["MayRefuse", "bytewise", "inside", "must", "received_of", "survives_nats"]
 
 R = TypeVar("R")
 
@@ -29,8 +29,14 @@ class MayRefuse:
     ) -> bool:
         if not isinstance(error, CodecError):
             return False
-        assert 0 <= error.offset <= self.size, f"offset {error.offset} of {self.size} bytes: {error}"
+        inside(error, self.size)
         return True
+
+
+def inside(error: CodecError, size: int) -> None:
+    """A refusal says where, and that is a place in the input."""
+    if not 0 <= error.offset <= size:
+        raise AssertionError(f"offset {error.offset} of {size} bytes") from error
 
 
 def must(function: Callable[..., R], *arguments: Any, **named: Any) -> R:

@@ -260,9 +260,11 @@ async def test_a_server_that_hung_longer_than_a_lease_makes_nobody_leave_or_join
     monkeypatch.setattr(watchdog, "PROBE_TIMEOUT_S", 1)
     clock = asyncio.get_running_loop().time
     async with (
-        watching(private_server, "ag-hung-w", "ag-hung", "ag-after", **SHORT) as (seen, caller),
-        opened(private_server, "ag-hung", credentials=private_server.creds, **SHORT) as fabric,
+        Proxy(private_server.url) as proxy,
+        watching(private_server, "ag-hung-w", "ag-hung", "ag-after") as (seen, caller),
+        opened(private_server, "ag-hung", url=proxy.url, **SHORT) as fabric,
         fabric.agent("ag-hung"),
+        opened(private_server, "ag-after") as after,
     ):
         await seen.until(("join", "ag-hung"))
         private_server.signal(signal.SIGSTOP)
@@ -270,11 +272,14 @@ async def test_a_server_that_hung_longer_than_a_lease_makes_nobody_leave_or_join
         both = (caller.session.connection, fabric.session.connection)
         try:
             await until(lambda: clock() > ended and not any(one.is_up for one in both), "the leases ended")
+            await proxy.go_away()  # the watcher is back first, and finds the agent's lease ended
         finally:
             private_server.signal(signal.SIGCONT)
-        for connection in both:
-            await connection.wait_up(BOUND_S)
-        async with fabric.agent("ag-after"):
+        await until(lambda: both[0].is_up and caller.session.registry._held_back is None, "it has read anew")
+        await proxy.come_back()
+        await both[1].wait_up(BOUND_S)
+        await after.session.connection.wait_up(BOUND_S)
+        async with after.agent("ag-after"):
             pass
         assert await seen.until_leave("ag-after") == ["join", "leave"]
         assert [kind for kind, name in seen.events if name == "ag-hung" and kind != "change"] == ["join"]

@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from fabric.client import Fabric, Member, Receipt
 from fabric.client import member as member_module
 from fabric.client import session as session_module
-from fabric.errors import Refused
+from fabric.errors import PermissionDenied, Refused
 from fabric.jetstream import watchdog
 from fabric.rules import repair
 from helpers.lane import opened
@@ -140,7 +141,11 @@ async def test_live_messages_that_never_came_are_counted(server: RunningServer) 
         assert (member.missed, proxy.dropped) == (3, 3)
 
 
-async def test_what_was_published_while_the_link_was_down_is_read_back(server: RunningServer) -> None:
+async def test_what_was_published_while_the_link_was_down_is_read_back(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patience in ("QUIET_S", "PROBE_EVERY_S"):  # it is the reconnect that has the log read, not a probe
+        monkeypatch.setattr(repair, patience, 1000.0)
     async with (
         Proxy(server.url) as proxy,
         opened(server, "gap-down") as writer,
@@ -193,6 +198,22 @@ async def test_what_was_announced_and_then_purged_holds_nobody_up(private_server
         await until(lambda: not any(feed.track.behind for feed in member._all()), "the member gave it up")
         await channel.publish("after")
         assert await data_of(member, 1) == [b"after"]
+
+
+async def test_a_member_whose_right_to_history_ends_is_told(server: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "shrinking.creds"
+    file.write_text(server.keys.mint("gap-rights"))
+    async with (
+        Proxy(server.url) as proxy,
+        opened(server, "gap-rights", url=proxy.url, credentials=str(file)) as fabric,
+        fabric.channel("gap.rights").join() as member,
+    ):
+        await fabric.channel("gap.rights").publish("heard")
+        file.write_text(server.keys.mint("gap-rights", history=False))
+        proxy.cut()
+        assert await data_of(member, 1) == [b"heard"]
+        with pytest.raises(PermissionDenied, match="history"):
+            await asyncio.wait_for(anext(member), BOUND_S)
 
 
 @pytest.mark.timeout(60)

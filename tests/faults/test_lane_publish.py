@@ -159,6 +159,7 @@ async def test_offers_in_flight_when_the_connection_breaks_settle_when_it_is_bac
 ) -> None:
     outcomes: dict[int, Receipt | Refused] = {}
     async with behind_proxy(server, "pub-break") as (proxy, fabric):
+        window(fabric, attempt_s=1000.0)  # it is the reconnect that has them written again
         proxy.drop = lambda subject, _header, _payload: ACKNOWLEDGEMENTS in subject
         async with fabric.channel("pub.break").publisher(on_outcome=outcomes.__setitem__) as out:
             for number in range(50):

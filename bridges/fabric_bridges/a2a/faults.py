@@ -11,17 +11,13 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from fabric.errors import FabricError, NoSuchAgent, NoSuchTool, Refused
+from fabric_bridges.http.answer import json_response
 from fabric_bridges.refusal import retry_after_s, words
 from fabric_codecs.a2a.faults import FABRIC_DOMAIN, Fault, error_data
 from fabric_codecs.core.jsonrpc import write_error
 from fabric_codecs.errors import CodecError
 
-__all__ = ["answer_codec_error", "answer_fabric_error", "json_response"]
-
-
-def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A response whose body is JSON already."""
-    return Response(body, status, dict(headers or {}), media_type="application/json")
+__all__ = ["answer_codec_error", "answer_fabric_error"]
 
 
 def answer_codec_error(

@@ -23,10 +23,11 @@ from fabric.config import read_settings
 from fabric.errors import FabricError, NoSuchAgent
 from fabric_bridges.a2a.cards import a2a_card
 from fabric_bridges.a2a.config import A2aSettings
-from fabric_bridges.a2a.faults import answer_codec_error, answer_fabric_error, json_response
+from fabric_bridges.a2a.faults import answer_codec_error, answer_fabric_error
 from fabric_bridges.a2a.methods import Exchange, Methods
 from fabric_bridges.crossings import Crossings
 from fabric_bridges.edge import House
+from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.app import HttpServer, build_app
 from fabric_bridges.http.limits import HttpRefused, read_body
 from fabric_codecs.a2a.card import write_card, write_cards
@@ -109,9 +110,8 @@ class A2aEdge:
         try:
             return await self._answer(request, rpc)
         except CodecError as error:
-            house.metrics.refusals.labels(
-                NAME, Fault(error.reason or Fault.INVALID_PARAMS).name.lower()
-            ).inc()
+            fault = Fault(error.reason or Fault.INVALID_PARAMS)
+            house.metrics.refusals.labels(NAME, fault.name.lower()).inc()
             return answer_codec_error(rpc.id, error)
         except FabricError as error:
             house.metrics.refusals.labels(NAME, error.code).inc()

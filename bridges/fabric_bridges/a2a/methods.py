@@ -16,10 +16,10 @@ from fabric.clock import monotonic, now_us, timestamp
 from fabric.errors import NoSuchAgent, NoSuchTool, Refused
 from fabric_bridges.a2a.config import A2aSettings
 from fabric_bridges.a2a.deliver import TaskRun
-from fabric_bridges.a2a.faults import json_response
 from fabric_bridges.a2a.session import begin
 from fabric_bridges.a2a.tasks import TaskStore
 from fabric_bridges.crossings import Crossings
+from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.connection import while_connected
 from fabric_bridges.http.sse import EventStream, sse_event
 from fabric_codecs.a2a.faults import Fault

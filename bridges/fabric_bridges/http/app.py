@@ -134,9 +134,8 @@ class HttpServer:
         if server is None or serving is None:
             return
         self._server = self._serving = None
-        server.config.timeout_graceful_shutdown = cast(
-            Any, grace_s
-        )  # annotated int; it goes to wait_for as it is
+        # uvicorn says int; it hands the value to wait_for as it is.
+        server.config.timeout_graceful_shutdown = cast(Any, grace_s)
         server.should_exit = True
         await serving
         for connection in list(server.server_state.connections):

@@ -26,9 +26,8 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     idle_timeout_s: Annotated[int, msgspec.Meta(ge=1)] = 30  # between two requests
     stall_timeout_s: Positive = 20.0  # for a peer that does not read its response, then the connection is cut
     keep_alive_s: Positive = 15.0  # a comment on a silent stream, so that proxies (60 s in nginx) keep it
-    allowed_origins: list[
-        str
-    ] = []  # browser origins beside this machine's own, such as "https://app.example"
+    # Browser origins beside this machine's own, such as "https://app.example".
+    allowed_origins: list[str] = []
 
     @property
     def url(self) -> str:

@@ -12,6 +12,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fabric_bridges.http.answer import json_response
+
 __all__ = ["HttpRefused", "Places", "read_body"]
 
 
@@ -36,7 +38,7 @@ class HttpRefused(Exception):
     def response(self) -> Response:
         """The answer: a JSON object saying what and why."""
         body = msgspec.json.encode({"error": {"code": self.code, "message": self.message}})
-        return Response(body, self.status, self.headers, media_type="application/json")
+        return json_response(body, self.status, self.headers)
 
 
 class Places:

@@ -64,9 +64,8 @@ class EventStream(Response):
             async with aclosing(self._events) as events:
                 async for event in events:
                     await send({"type": "http.response.body", "body": event, "more_body": True})
-                    await asyncio.sleep(
-                        0
-                    )  # `send` need not wait: let others run, and let us hear that the client left
+                    # `send` need not wait: let others run, and let us hear that the client left.
+                    await asyncio.sleep(0)
         finally:
             beating.cancel()
         await send({"type": "http.response.body", "body": b""})

@@ -180,11 +180,10 @@ class _Connection:
 
     async def _answer_all(self, data: bytes) -> str:
         self._is_answering = True
+        answer_s = self._settings.request_timeout_s + self._settings.fetch_wait_max_s
         try:
             for frame in self._frames.feed(data):
-                async with asyncio.timeout(
-                    self._settings.request_timeout_s + self._settings.fetch_wait_max_s
-                ):
+                async with asyncio.timeout(answer_s):
                     answer = await self._session.respond(frame)
                 if answer.frame:
                     self._writer.write(answer.frame)

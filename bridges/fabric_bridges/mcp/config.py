@@ -19,6 +19,4 @@ class McpSettings(HttpSettings, frozen=True, kw_only=True, forbid_unknown_fields
     sessions_max: Count = 10_000  # a few hundred bytes each
     session_idle_s: Positive = 1800.0  # the official SDK's own server lets a session idle for half an hour
     tools_page_max: Count = 500  # tools in one page of tools/list; a declaration has 1 to 2 KiB
-    answers_waiting_max: Count = (
-        64  # progress that a slow reader has not taken; beyond, the agent's is skipped
-    )
+    answers_waiting_max: Count = 64  # progress a slow reader has not taken; beyond, the agent's is skipped

@@ -11,12 +11,13 @@ import msgspec
 from starlette.responses import Response
 
 from fabric.errors import CallFailed, FabricError, NoSuchTool, Refused
+from fabric_bridges.http.answer import json_response
 from fabric_bridges.refusal import retry_after_s, words
 from fabric_codecs.core.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, write_error
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mcp.wire import HEADER_MISMATCH, METHOD_NOT_FOUND, MODERN, UNSUPPORTED_VERSION
 
-__all__ = ["McpFault", "fault_of", "json_response"]
+__all__ = ["McpFault", "fault_of"]
 
 _STATUS_BY_CODE = {
     PARSE_ERROR: 400,
@@ -59,11 +60,6 @@ def fault_of(error: FabricError | CodecError, *, tool: str = "") -> McpFault:
     message = f"{tool}: {error}" if tool else str(error)
     data = msgspec.json.encode({"code": error.code, "retriable": error.retriable} | _facts(error))
     return McpFault(said.jsonrpc, message, data=data, status=said.http, retry_after_s=retry_after_s(error))
-
-
-def json_response(message: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON-RPC message as the whole response."""
-    return Response(message, status, headers, media_type="application/json")
 
 
 def _facts(error: FabricError) -> dict[str, object]:

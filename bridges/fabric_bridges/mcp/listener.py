@@ -25,13 +25,14 @@ from fabric.config import read_settings
 from fabric.errors import CallCancelled, FabricError
 from fabric_bridges.crossings import FABRIC
 from fabric_bridges.edge import House
+from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.app import HttpServer, build_app
 from fabric_bridges.http.connection import while_connected
 from fabric_bridges.http.limits import HttpRefused, read_body
 from fabric_bridges.http.sse import EventStream, sse_event
 from fabric_bridges.mcp.config import McpSettings
 from fabric_bridges.mcp.deliver import NAME, Answer, Desk, RunningCall
-from fabric_bridges.mcp.faults import McpFault, fault_of, json_response
+from fabric_bridges.mcp.faults import McpFault, fault_of
 from fabric_bridges.mcp.methods import SERVER_INFO, discover, initialize, list_tools
 from fabric_bridges.mcp.modern import (
     HANDSHAKE_REVISIONS,
@@ -219,11 +220,9 @@ class McpEdge:
                 return Response()  # to nobody
             if first is not None and first.final:
                 message = call.hand_over(first)
-                return (
-                    first.fault.response(call.request_id, call.revision)
-                    if first.fault
-                    else json_response(message)
-                )
+                if first.fault is not None:
+                    return first.fault.response(call.request_id, call.revision)
+                return json_response(message)
             streaming = True
             return EventStream(
                 _events(call, first), keep_alive_s=self._settings.keep_alive_s, on_close=on_leave

@@ -19,8 +19,7 @@ class MqttEdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     host: str = "127.0.0.1"  # not reachable from outside unless somebody says so
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 1883  # MQTT's registered port; 0: any free one
 
-    # QoS 0 promises at most once, which is what a live message is; "durable" keeps it in the log all the
-    # same.
+    # QoS 0 promises at most once, as a live message does; "durable" keeps it in the log all the same.
     qos0_delivery: Literal["live", "durable"] = "live"
 
     connections_max: Count = 10_000  # a descriptor and about 6 KiB each (measured) while idle

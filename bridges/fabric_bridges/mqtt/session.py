@@ -102,8 +102,7 @@ class Unsubscribed(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Nothing more will be said: let what was written arrive, then close. `why` is for the log and the
-    metrics."""
+    """Nothing more will be said: let what was written arrive, then close. `why` is for the log."""
 
     why: str
 
@@ -304,9 +303,8 @@ class Session:
                 return self._next_id
 
     def _puback(self, puback: Puback) -> Actions:
-        self.unacknowledged.pop(
-            puback.packet_id, None
-        )  # an unknown one is a late answer: nothing depends on it
+        # An unknown one is a late answer: nothing depends on it.
+        self.unacknowledged.pop(puback.packet_id, None)
         return NOTHING
 
     # Subscriptions (3.8 to 3.11)
@@ -332,10 +330,8 @@ class Session:
             well_formed = group and rest and not set("+#") & set(group)
             reason = Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED if well_formed else Reason.TOPIC_FILTER_INVALID
             return reason, ""
-        if (
-            one.filter not in self.subscriptions
-            and len(self.subscriptions) >= self._settings.subscriptions_max
-        ):
+        is_full = len(self.subscriptions) >= self._settings.subscriptions_max
+        if is_full and one.filter not in self.subscriptions:
             return Reason.QUOTA_EXCEEDED, ""
         try:
             pattern = filter_to_pattern(one.filter) if one.filter else ""

@@ -30,9 +30,7 @@ from fabric_codecs.translate.media import guess
 __all__ = ["FAB_LOSS", "FAB_NATIVE", "PAYLOAD_FORMAT", "lift"]
 
 FAB_LOSS: Final = "fab-loss"  # user property: the losses so far
-FAB_NATIVE: Final = (
-    "fab-native"  # user property `<base64>:<name>` or `-:<name>`: a native entry that is no text
-)
+FAB_NATIVE: Final = "fab-native"  # user property `<base64>:<name>` or `-:<name>`: an entry that is no text
 PAYLOAD_FORMAT: Final = "mqtt.payload_format"  # native entry: the Payload Format Indicator
 
 # What a device may not say of itself: the edge knows it, or a property of MQTT carries it.

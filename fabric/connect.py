@@ -1,8 +1,7 @@
 """The door: `async with fabric.connect(name="greenhouse-1") as fab`.
 
-Finds the fabric (FABRIC_URL and FABRIC_CREDS, else the one that runs on this machine, else starts one as a
-child
-process) and opens a session under a name. Above: users. Below: `fabric.client`, `fabric.address`.
+Finds the fabric (FABRIC_URL and FABRIC_CREDS, else the one that runs on this machine, else starts one as
+a child process) and opens a session under a name. Above: users. Below: `fabric.client`, `fabric.address`.
 """
 
 import asyncio
@@ -39,10 +38,9 @@ async def connect(
     """Open a connection under `name` (unique in the tenant; a random one when omitted).
 
     `url` and `credentials` default to FABRIC_URL (several servers separated by commas) and FABRIC_CREDS.
-    Without
-    a URL the fabric running on this machine is used; without one, a fabric is started for as long as this
-    connection lasts, without edges: `fabric up` keeps one running. Leaving the block settles what was
-    published.
+    Without a URL the fabric running on this machine is used; without one, a fabric is started for as long
+    as this connection lasts, without edges: `fabric up` keeps one running. Leaving the block settles what
+    was published.
 
     Raises Unreachable, Unauthenticated, ServerTooOld, InvalidName.
     """

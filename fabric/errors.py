@@ -2,8 +2,7 @@
 the next step.
 
 `code` is stable and the same in code, CLI, metrics and on every protocol's wire; `retriable` says whether
-the same
-request may succeed later: retry loops ask the error, they keep no lists.
+the same request may succeed later: retry loops ask the error, they keep no lists.
 """
 
 from typing import ClassVar
@@ -152,11 +151,10 @@ class Refused(FabricError):
     """The fabric did not take the message, and says why and when to come back. Nothing was stored unless
     `unknown`.
 
-    `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`. `unknown`
-    is True when the outcome could not be
-    learned: the message may or may not have been stored. `depth` (messages waiting) and `share` (this
-    source's part of
-    it, 0 to 1) are None where they do not apply.
+    `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`.
+    `unknown` is True when the outcome could not be learned: the message may or may not have been stored.
+    `depth` (messages waiting) and `share` (this source's part of it, 0 to 1) are None where they do not
+    apply.
     """
 
     code = "refused"

@@ -15,20 +15,17 @@ __all__ = ["Authenticator", "Journal", "StoredRecord", "TopicLog", "Topics"]
 
 
 class Journal(Protocol):
-    """The record of what crossed an edge or a call. `record` never waits: it is pipelined, bounded, and what
-    does not
-    fit is counted (`fabric_journal_dropped_total`), never lost in silence."""
+    """The record of what crossed an edge or a call. `record` never waits: it is pipelined, bounded, and
+    what does not fit is counted (`fabric_journal_dropped_total`), never lost in silence."""
 
     def record(
         self, envelope: Envelope, hop: str, *, peer: str, losses: Sequence[Loss] = (), position: str = ""
     ) -> None:
         """Write down one crossing.
 
-        `hop` is `<protocol>.in` or `<protocol>.out` (`mcp.in`, `mqtt.out`), or `call` for a message between
-        agents.
-        `peer` names who was on the other side (a client id, a principal). `position` is
-        `<stream>:<sequence>` when a
-        log already holds the payload; then only the attributes are written.
+        `hop` is `<protocol>.in` or `<protocol>.out` (`mcp.in`, `mqtt.out`), or `call` for a message
+        between agents. `peer` names who was on the other side (a client id, a principal). `position` is
+        `<stream>:<sequence>` when a log already holds the payload; then only the attributes are written.
         """
 
 

@@ -108,8 +108,8 @@ class Grant:
     of the tenant).
 
     `right` is `publish` or `subscribe`. `channels` marks the rights that a credential restricted to some
-    channels has
-    only for those (`{c}` stands for the channel); `history` those that only an unrestricted one has.
+    channels has only for those (`{c}` stands for the channel); `history` those that only an unrestricted
+    one has.
     """
 
     right: str
@@ -147,9 +147,8 @@ def grants_for(
     `("*",)`.
 
     `channels` are canonical names or patterns; none means all of them. A credential restricted to some
-    channels, or made
-    with `history=False`, has no direct-get right: a pattern in a request's body is out of reach of subject
-    permissions.
+    channels, or made with `history=False`, has no direct-get right: a pattern in a request's body is out
+    of reach of subject permissions.
     """
     subjects = []
     for grant in GRANTS:

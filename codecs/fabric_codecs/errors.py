@@ -6,11 +6,10 @@ __all__ = ["CodecError"]
 class CodecError(ValueError):
     """Bytes, or a message asked to become bytes, that break a rule of their protocol.
 
-    `protocol` names the codec, `offset` the byte at which the rule was broken (0 when the fault is a value,
-    not a
-    byte), `clause` the section of the specification that decides. `reason` is the protocol's own code for
-    the fault
-    where it has one (an MQTT reason code, a JSON-RPC or Kafka error code), else None.
+    `protocol` names the codec, `offset` the byte at which the rule was broken (0 when the fault is a
+    value, not a byte), `clause` the section of the specification that decides. `reason` is the protocol's
+    own code for the fault where it has one (an MQTT reason code, a JSON-RPC or Kafka error code), else
+    None.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """The verdict: each leg of the story judged by what the journal holds and what the outsiders saw.
 
 A leg is a function of the evidence that answers None, or what is wrong. A leg whose code is gone, whose
-message is missing,
-doubled or out of order fails under its own name.
+message is missing, doubled or out of order fails under its own name.
 """
 
 from collections.abc import Callable

@@ -8,9 +8,8 @@ Kind = Literal["object", "array", "string", "number", "boolean", "null"]
 class JsonObject:
     """One object of a checked document: its members' names, and their values as the raw bytes they came in.
 
-    Names are unique (a second one is refused) and keep their order. Objects below it are checked for grammar
-    when the document is
-    scanned, for unique names when somebody looks into them (`object`).
+    Names are unique (a second one is refused) and keep their order. Objects below it are checked for
+    grammar when the document is scanned, for unique names when somebody looks into them (`object`).
     """
 
     @property

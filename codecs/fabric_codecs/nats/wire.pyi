@@ -7,8 +7,8 @@ class Parser:
     for each message.
 
     `header` is the whole header block or b"". A handler that raises is reported to `on_error(sid,
-    exception)`; the
-    stream goes on. A message of an unknown sid (unsubscribed, in flight) is counted in `unclaimed`.
+    exception)`; the stream goes on. A message of an unknown sid (unsubscribed, in flight) is counted in
+    `unclaimed`.
     """
 
     handlers: dict[int, Handler]

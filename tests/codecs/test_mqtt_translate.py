@@ -51,8 +51,7 @@ def stored(message: Envelope) -> Envelope:
     return Envelope.from_nats(b"fab.cho.1.t1.a.b", header, message.data)
 
 
-# ---- lift
-# ------------------------------------------------------------------------------------------------------------
+# ---- lift ----
 
 
 def test_a_plain_publish_becomes_an_event_of_the_device() -> None:
@@ -201,8 +200,7 @@ def test_a_topic_that_no_channel_can_have_is_refused(topic: str) -> None:
     assert caught.value.reason == 0x90
 
 
-# ---- lower
-# -----------------------------------------------------------------------------------------------------------
+# ---- lower ----
 
 
 def test_attributes_become_properties_and_user_properties() -> None:
@@ -323,8 +321,7 @@ def test_a_channel_that_no_topic_can_name_is_refused() -> None:
         lower(envelope(), "a%2Fb", version=5, qos=0, now_us=NOW_US)
 
 
-# ---- there and back
-# --------------------------------------------------------------------------------------------------
+# ---- there and back ----
 
 LETTERS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 LEVELS = st.text(

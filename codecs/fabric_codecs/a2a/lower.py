@@ -1,10 +1,10 @@
 """The envelopes of a call -> the events of an A2A task.
 
-| kind       | event                                                | state                             |
-|------------|------------------------------------------------------|-----------------------------------|
-| progress   | statusUpdate, its text as the status message         | WORKING                           |
-| response   | artifactUpdate unless the result is null, then statusUpdate | COMPLETED                  |
-| error      | statusUpdate, the sentence as the status message     | FAILED, REJECTED, CANCELED        |
+| kind     | event                                                       | state                      |
+|----------|-------------------------------------------------------------|----------------------------|
+| progress | statusUpdate, its text as the status message                | WORKING                    |
+| response | artifactUpdate unless the result is null, then statusUpdate | COMPLETED                  |
+| error    | statusUpdate, the sentence as the status message            | FAILED, REJECTED, CANCELED |
 
 A result that is a string becomes text; anything else becomes `data`, or `raw` with media type
 application/json when a number in it has more digits than a double. Ids and causes go into metadata, losses

@@ -1,16 +1,15 @@
 """MCP -> Envelope: a `tools/call` becomes a request.
 
-| envelope                   | from                                                                     |
-|----------------------------|--------------------------------------------------------------------------| |
-data                       | `params.arguments`, the very bytes                                       | |
-subject                    | the target: `agent.tool`                                                 | |
-id, source                 | the edge: a JSON-RPC id is unique only among what is outstanding         | |
-fabcorr                    | the JSON-RPC id with its type                                            | |
-fabver, fabmethod          | the revision, `tools/call`                                               | |
-traceparent, tracestate    | `_meta`, when they are what W3C says                                     | |
-correlationid, causationid | `_meta["io.agentfabric/conversation"]`, `_meta["io.agentfabric/causationid"]` |
-| native                     | what is left of `_meta` and of the params, as `_meta/<key>` and
-`params/<key>`, raw |
+| envelope                   | from                                                                          |
+|----------------------------|-------------------------------------------------------------------------------|
+| data                       | `params.arguments`, the very bytes                                            |
+| subject                    | the target: `agent.tool`                                                      |
+| id, source                 | the edge: a JSON-RPC id is unique only among what is outstanding              |
+| fabcorr                    | the JSON-RPC id with its type                                                 |
+| fabver, fabmethod          | the revision, `tools/call`                                                    |
+| traceparent, tracestate    | `_meta`, when they are what W3C says                                          |
+| correlationid, causationid | `_meta["io.agentfabric/conversation"]`, `_meta["io.agentfabric/causationid"]` |
+| native                     | the rest of `_meta` and of the params, raw: `_meta/<key>`, `params/<key>`     |
 
 HTTP headers never come here, so neither do credentials.
 """

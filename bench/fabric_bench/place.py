@@ -6,7 +6,7 @@ Above: runner, scenarios. Below: `fabric.node.server`, `fabric.jetstream`.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -48,29 +48,29 @@ class Server:
         info = await api(self._connection, f"STREAM.INFO.{stream}", timeout_s=ADMIN_TIMEOUT_S)
         return int(info["state"]["last_seq"])
 
-    async def catch(self, subjects: Sequence[str], send: Callable[[], Awaitable[object]]) -> list[Specimen]:
-        """What ours writes when it does `send`: the first message on each of `subjects`."""
-        caught: list[asyncio.Future[Specimen]] = []
+    async def catch(self, wanted: Mapping[str, str], send: Callable[[], Awaitable[object]]) -> list[Specimen]:
+        """What ours writes when it does `send`: on each subject the first message of a kind (`fabkind`)."""
+        catches: list[asyncio.Future[Specimen]] = []
         subscriptions: list[Subscription] = []
-        for subject in subjects:
-            caught.append(asyncio.get_running_loop().create_future())
-            subscriptions.append(self._connection.subscribe(subject, _keep_first(caught[-1])))
+        for subject, kind in wanted.items():
+            catches.append(asyncio.get_running_loop().create_future())
+            subscriptions.append(self._connection.subscribe(subject, _keep_first(kind, catches[-1])))
         try:
-            await api(
-                self._connection, "INFO"
-            )  # subscriptions are in force before a later request is answered
+            await api(self._connection, "INFO")  # its answer says that the subscriptions are in force
             await send()
             async with asyncio.timeout(ADMIN_TIMEOUT_S):
-                return list(await asyncio.gather(*caught))
+                return list(await asyncio.gather(*catches))
         finally:
             for subscription in subscriptions:
                 self._connection.unsubscribe(subscription)
 
 
-def _keep_first(caught: "asyncio.Future[Specimen]") -> Callable[[bytes, bytes, bytes, bytes], None]:
+def _keep_first(kind: str, catch: "asyncio.Future[Specimen]") -> Callable[[bytes, bytes, bytes, bytes], None]:
+    line = f"\r\nce-fabkind: {kind}\r\n".encode()
+
     def arrived(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
-        if not caught.done():
-            caught.set_result(
+        if line in header and not catch.done():
+            catch.set_result(
                 Specimen(subject=subject.decode(), reply=reply.decode(), header=header, payload=payload)
             )
 

@@ -49,9 +49,9 @@ async def test_nats_py_writes_the_very_bytes_that_ours_wrote() -> None:
             await client.publish(specimen.subject, specimen.payload, headers=lines_of(specimen, 1))
             await client.close()
 
-        pattern = "fab.lv.*.bench.same"
-        (specimen,) = await server.catch([pattern], ours)
-        (other,) = await server.catch([pattern], theirs)
+        wanted = {"fab.lv.*.bench.same": "event"}
+        (specimen,) = await server.catch(wanted, ours)
+        (other,) = await server.catch(wanted, theirs)
     assert other.header == block_of(specimen, 1)
     assert len(other.header) == len(specimen.header)
     assert (other.subject, other.payload) == (specimen.subject, specimen.payload)

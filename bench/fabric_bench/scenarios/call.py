@@ -66,10 +66,13 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
 
     async def measured(caller: str, agent: str) -> Measured:
         await server.purge(JOURNAL)
+        before = await server.last_sequence(JOURNAL)
         async with Worker(agent, plan) as answering:
             await answering.ready()
             async with Worker(caller, plan) as calling:
-                return await calling.measured()
+                result = await calling.measured()
+        result.notes["journal_records"] = await server.last_sequence(JOURNAL) - before
+        return result
 
     runs = await in_turn(rounds, {name: partial(measured, *pair) for name, pair in PARTS.items()})
     return [Result(row, runs) for row in ROWS]
@@ -81,7 +84,7 @@ async def _specimens(server: Server) -> Sequence[Specimen]:
             me.tool(echo)
             await fab.call(f"{AGENT}.echo", {"text": TEXT})
 
-    return await server.catch([f"fab.call.{AGENT}.bench", "_INBOX.bench.*.c.*"], send_one)
+    return await server.catch({"fab.call.>": "request", "_INBOX.>": "response"}, send_one)
 
 
 async def echo(text: str) -> str:
@@ -107,9 +110,7 @@ async def call(plan: CallPlan, _ready: Ready) -> Measured:
         async def one() -> bytes:
             return (await fab.call(target, arguments, deadline_s=DEADLINE_S)).data
 
-        measured = await drive(plan, one)
-        measured.notes["journal_dropped"] = fab.session.journal.dropped
-    return measured
+        return await drive(plan, one)
 
 
 async def drive(plan: CallPlan, one: Callable[[], Awaitable[bytes]]) -> Measured:

@@ -42,7 +42,7 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
         async with connect(server.user, "bench") as fab, fab.channel(CHANNEL).publisher() as out:
             await out.send(payloads(1)[0])
 
-    (specimen,) = await server.catch([f"fab.ch.*.*.{CHANNEL}"], send_one)
+    (specimen,) = await server.catch({f"fab.ch.*.*.{CHANNEL}": "event"}, send_one)
     plan = DurablePlan(
         place=server.user,
         channel=CHANNEL,

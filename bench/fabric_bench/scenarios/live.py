@@ -46,7 +46,7 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
         ):
             await out.send(payloads(1)[0])
 
-    (specimen,) = await server.catch([f"fab.lv.*.{CHANNEL}"], send_one)
+    (specimen,) = await server.catch({f"fab.lv.*.{CHANNEL}": "event"}, send_one)
     count = MESSAGES_QUICK if quick else MESSAGES
 
     async def measured(publisher: str, receiver: str) -> Measured:

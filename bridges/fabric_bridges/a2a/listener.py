@@ -1,9 +1,9 @@
 """The A2A listener: cards and JSON-RPC over HTTP.
 
-| path                                          | what                                              |
-|-----------------------------------------------|---------------------------------------------------|
-| GET  /a2a/agents                              | the cards of all live agents                      |
-| GET  /a2a/<agent>/.well-known/agent-card.json | one agent's card                                  |
+| path                                          | what                                                   |
+|-----------------------------------------------|--------------------------------------------------------|
+| GET  /a2a/agents                              | the cards of all live agents                           |
+| GET  /a2a/<agent>/.well-known/agent-card.json | one agent's card                                       |
 | POST /a2a/<agent>                             | JSON-RPC; an answer, or a stream of server-sent events |
 
 A request passes, in this order: token and limits (the HTTP floor), size, JSON-RPC's form, A2A-Version, the

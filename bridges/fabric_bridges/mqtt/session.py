@@ -117,7 +117,7 @@ SHARED: Final = "$share/"
 
 
 class Session:
-    """See the module. Every public method returns what the listener has to do, in order."""
+    """See the module. What returns actions tells its connection what to do, in order."""
 
     def __init__(self, settings: MqttEdgeSettings) -> None:
         self.state = State.NEW

@@ -113,6 +113,30 @@ def test_a_request_that_names_too_much_is_refused():
         read_request(naming(KAFKA_NAMED_MAX + 1))
 
 
+@pytest.mark.parametrize(
+    ("head", "size"),
+    [
+        ("0003 0005 00000001 ffff", 2),  # Metadata: names
+        (
+            "0001 0004 00000001 ffff ffffffff 00000000 00000000 00000000 00",
+            6,
+        ),  # Fetch: topics without partitions
+        (
+            "0001 0004 00000001 ffff ffffffff 00000000 00000000 00000000 00 00000001 0000",
+            16,
+        ),  # Fetch: partitions
+        ("0002 0001 00000001 ffff ffffffff 00000001 0000", 12),  # ListOffsets: partitions
+        ("0000 0003 00000001 ffff ffff 0001 00000000 00000001 0000", 8),  # Produce: partitions
+    ],
+)
+def test_an_array_that_names_too_much_is_refused_before_its_elements_are_read(head, size):
+    start = bytes.fromhex(head)
+    count = KAFKA_NAMED_MAX + 1
+    with pytest.raises(CodecError, match="1025 topics or partitions") as caught:
+        read_request(start + count.to_bytes(4) + bytes(size * count))
+    assert caught.value.offset == len(start) + 4
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(list(Api)), st.binary(max_size=80))
 def test_any_bytes_give_a_request_or_a_codec_error(api, body):

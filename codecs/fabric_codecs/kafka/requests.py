@@ -8,7 +8,6 @@ lacks has Kafka's default. Unaware of sockets and answers. Above: the edge's ses
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fabric_codecs.bounds import KAFKA_NAMED_MAX
 from fabric_codecs.errors import CodecError
@@ -30,9 +29,6 @@ __all__ = [
     "read_body",
     "read_header",
 ]
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +135,12 @@ def read_body(header: RequestHeader, fields: FieldReader) -> Request:
     return request
 
 
-def _named(named: list[T]) -> tuple[T, ...]:
-    if len(named) > KAFKA_NAMED_MAX:
-        what = f"{len(named)} topics or partitions in one request, allowed are {KAFKA_NAMED_MAX}"
-        raise CodecError(what, protocol="kafka", reason=ErrorCode.INVALID_REQUEST)
-    return tuple(named)
+def _each(fields: FieldReader, count: int, named: int = 0) -> range:
+    """To read `count` topics or partitions beside the `named` ones: refused before they take any time."""
+    if named + count > KAFKA_NAMED_MAX:
+        what = f"{named + count} topics or partitions in one request, allowed are {KAFKA_NAMED_MAX}"
+        raise CodecError(what, protocol="kafka", offset=fields.at, reason=ErrorCode.INVALID_REQUEST)
+    return range(count)
 
 
 def _api_versions(fields: FieldReader, version: int) -> ApiVersionsRequest:
@@ -160,18 +157,19 @@ def _metadata(fields: FieldReader, version: int) -> MetadataRequest:
     if count is None or (version == 0 and count == 0):
         topics = None
     else:
-        topics = _named([fields.string() for _ in range(count)])
+        topics = tuple(fields.string() for _ in _each(fields, count))
     return MetadataRequest(topics, fields.boolean() if version >= 4 else True)
 
 
 def _list_offsets(fields: FieldReader, version: int) -> ListOffsetsRequest:
     fields.int32()  # replica id: only brokers have one
     isolation_level = fields.int8() if version >= 2 else 0
-    queries = []
-    for _ in range(fields.array()):
+    queries: list[OffsetQuery] = []
+    for _ in _each(fields, fields.array()):
         topic = fields.string()
-        queries += [OffsetQuery(topic, fields.int32(), fields.int64()) for _ in range(fields.array())]
-    return ListOffsetsRequest(_named(queries), isolation_level)
+        more = _each(fields, fields.array(), len(queries))
+        queries += [OffsetQuery(topic, fields.int32(), fields.int64()) for _ in more]
+    return ListOffsetsRequest(tuple(queries), isolation_level)
 
 
 def _fetch(fields: FieldReader, version: int) -> FetchRequest:
@@ -179,16 +177,17 @@ def _fetch(fields: FieldReader, version: int) -> FetchRequest:
     max_wait_ms, min_bytes, max_bytes = fields.int32(), fields.int32(), fields.int32()
     isolation_level = fields.int8()
     session_id, session_epoch = (fields.int32(), fields.int32()) if version >= 7 else (0, -1)
-    partitions = []
-    for _ in range(fields.array()):
+    partitions: list[FetchPartition] = []
+    for _ in _each(fields, fields.array()):
         topic = fields.string()
-        partitions += [_fetch_partition(fields, version, topic) for _ in range(fields.array())]
+        more = _each(fields, fields.array(), len(partitions))
+        partitions += [_fetch_partition(fields, version, topic) for _ in more]
     if version >= 7:
         _skip_forgotten(fields)
     if version >= 11:
         fields.string()  # rack id
     return FetchRequest(
-        max_wait_ms, min_bytes, max_bytes, _named(partitions), isolation_level, session_id, session_epoch
+        max_wait_ms, min_bytes, max_bytes, tuple(partitions), isolation_level, session_id, session_epoch
     )
 
 
@@ -204,9 +203,9 @@ def _fetch_partition(fields: FieldReader, version: int, topic: str) -> FetchPart
 
 def _skip_forgotten(fields: FieldReader) -> None:
     # What an incremental fetch session drops; no session is ever granted.
-    for _ in range(fields.array()):
+    for _ in _each(fields, fields.array()):
         fields.string()
-        for _ in range(fields.array()):
+        for _ in _each(fields, fields.array()):
             fields.int32()
 
 
@@ -214,13 +213,13 @@ def _produce(fields: FieldReader, version: int) -> ProduceRequest:
     fields.nullable_string()  # transactional id
     acks = fields.int16()
     fields.int32()  # timeout
-    partitions = []
-    for _ in range(fields.array()):
+    partitions: list[tuple[str, int]] = []
+    for _ in _each(fields, fields.array()):
         topic = fields.string()
-        for _ in range(fields.array()):
+        for _ in _each(fields, fields.array(), len(partitions)):
             partitions.append((topic, fields.int32()))
             fields.nullable_bytes()
-    return ProduceRequest(acks, _named(partitions))
+    return ProduceRequest(acks, tuple(partitions))
 
 
 def _sasl_handshake(fields: FieldReader, version: int) -> SaslHandshakeRequest:

@@ -275,7 +275,7 @@ async def test_a_server_that_hung_longer_than_a_lease_makes_nobody_leave_or_join
             await proxy.go_away()  # the watcher is back first, and finds the agent's lease ended
         finally:
             private_server.signal(signal.SIGCONT)
-        await until(lambda: both[0].is_up and caller.session.registry._held_back is None, "it has read anew")
+        await until(lambda: caller.session.registry._directory._ending, "it learned of the end, and waits")
         await proxy.come_back()
         await both[1].wait_up(BOUND_S)
         await after.session.connection.wait_up(BOUND_S)

@@ -19,13 +19,29 @@ cdef object TOPIC_LEVEL = re.compile(r"[^/+#\0]*").fullmatch  # MQTT 5, 4.7.1 an
 cdef object KAFKA_TOPIC = re.compile(r"[a-zA-Z0-9._-]+").fullmatch
 
 
+cdef enum:
+    SHOWN_CHARS = 80  # of a name in an error: it goes into logs and answers, and it may be a mebibyte
+
+cdef Py_ssize_t TOKEN_MAX = TOKEN_BYTES_MAX
+cdef Py_ssize_t CHANNEL_MAX = CHANNEL_BYTES_MAX
+
+
 cdef object wrong(str what, str name, str problem):
-    return CodecError(f"{what} {name!r}: {problem}", protocol="names")
+    shown = name if len(name) <= SHOWN_CHARS else name[:SHOWN_CHARS] + "..."
+    return CodecError(f"{what} {shown!r}: {problem}", protocol="names")
+
+
+cdef int bounded(str what, str name, Py_ssize_t most) except -1:
+    # Encoding never shortens a name: one that is too long already is refused before anybody splits it.
+    if len(name) > most:
+        raise wrong(what, name, f"{len(name)} bytes or more encoded, allowed are {most}")
+    return 0
 
 
 cpdef str encode_level(str level):
     """One level in its own spelling -> one NATS token. Raises CodecError over 256 bytes."""
     cdef str token
+    bounded("level", level, TOKEN_MAX)
     if PLAIN(level):
         token = level
     elif not level:
@@ -46,9 +62,10 @@ cpdef str encode_level(str level):
 
 cpdef str decode_level(str token):
     """One NATS token -> the level in its own spelling. Raises CodecError for a token that `encode_level` never makes."""
+    bounded("token", token, TOKEN_MAX)
     if "%" not in token:
         if PLAIN(token):
-            return encode_level(token)  # itself, within its length
+            return token
         raise wrong("token", token, "is not percent-encoded")
     if token == "%":
         return ""
@@ -96,6 +113,7 @@ cdef str checked(list tokens, str name):
 cpdef str channel_name(str text):
     """A dotted name as a person writes it -> its canonical spelling. Raises CodecError for wildcards, empty levels, bad
     escapes, and over 16 levels or 1,024 bytes. Canonical names come back unchanged."""
+    bounded("channel", text, CHANNEL_MAX)
     levels = text.split(".")
     for level in levels:
         if level == "*" or level == ">":
@@ -105,6 +123,7 @@ cpdef str channel_name(str text):
 
 cpdef str pattern_name(str text):
     """As `channel_name`, where a level may be `*` (any one level) and the last one `>` (this channel and all below it)."""
+    bounded("pattern", text, CHANNEL_MAX)
     levels = text.split(".")
     if ">" in levels[:-1]:
         raise wrong("pattern", text, "'>' stands only at the end")
@@ -139,6 +158,7 @@ cpdef int shard_of(str channel, int shards):
 cpdef str topic_to_channel(str topic):
     """An MQTT topic name -> the canonical channel; `/` separates levels, empty ones are kept. Raises CodecError for a topic with
     wildcards or U+0000, an empty one, and over the limits of a channel."""
+    bounded("topic", topic, CHANNEL_MAX)
     levels = topic.split("/")
     if not topic:
         raise wrong("topic", topic, "has no character")
@@ -150,6 +170,7 @@ cpdef str topic_to_channel(str topic):
 
 cpdef str channel_to_topic(str channel):
     """A canonical channel -> the MQTT topic name. Raises CodecError when a level holds `/`, `+`, `#` or U+0000, which a topic cannot."""
+    bounded("channel", channel, CHANNEL_MAX)
     levels = [decode_level(token) for token in channel.split(".")]
     for level in levels:
         if not TOPIC_LEVEL(level):
@@ -161,6 +182,7 @@ cpdef str channel_to_topic(str channel):
 
 cpdef str filter_to_pattern(str topic_filter):
     """An MQTT topic filter -> a canonical pattern: `+` -> `*`, a final `#` -> `>`. A literal `*` or `>` level is escaped."""
+    bounded("filter", topic_filter, CHANNEL_MAX)
     levels = topic_filter.split("/")
     if not topic_filter:
         raise wrong("filter", topic_filter, "has no character")

@@ -3,6 +3,8 @@
 The oracle for matching is paho's `topic_matches_sub`, which reads the specification for us.
 """
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -270,3 +272,13 @@ def test_shards_are_used_evenly() -> None:
     for number in range(8000):
         counts[shard_of(f"channel.{number}", 8)] += 1
     assert min(counts) > 800
+
+
+@pytest.mark.parametrize(
+    "read", [channel_name, pattern_name, topic_to_channel, filter_to_pattern, decode_level]
+)
+@pytest.mark.parametrize("name", ["a" * 10**6, "a." * 10**6, "a/" * 10**6, "%" * 10**6, "é" * 10**6])
+def test_a_mebibyte_of_a_name_is_refused_in_a_short_sentence(read: Callable[[str], str], name: str) -> None:
+    with pytest.raises(CodecError, match="bytes or more encoded") as caught:
+        read(name)
+    assert len(str(caught.value)) < 600

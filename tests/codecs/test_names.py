@@ -274,11 +274,12 @@ def test_shards_are_used_evenly() -> None:
     assert min(counts) > 800
 
 
-@pytest.mark.parametrize(
-    "read", [channel_name, pattern_name, topic_to_channel, filter_to_pattern, decode_level]
-)
-@pytest.mark.parametrize("name", ["a" * 10**6, "a." * 10**6, "a/" * 10**6, "%" * 10**6, "é" * 10**6])
-def test_a_mebibyte_of_a_name_is_refused_in_a_short_sentence(read: Callable[[str], str], name: str) -> None:
+READERS = [channel_name, pattern_name, topic_to_channel, filter_to_pattern, decode_level]
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("piece", ["a", "a.", "a/", "%", "é"])
+def test_a_name_of_megabytes_is_refused_in_a_short_sentence(read: Callable[[str], str], piece: str) -> None:
     with pytest.raises(CodecError, match="bytes or more encoded") as caught:
-        read(name)
+        read(piece * 10**6)
     assert len(str(caught.value)) < 600

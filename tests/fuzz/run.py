@@ -70,12 +70,12 @@ def hammer(
         alive()
         for data in some:
             at_work.note(data)
-            start = time.perf_counter()
+            start_s = time.thread_time()  # the processor's: a busy machine is no slow decoder
             try:
                 target(data)
             except Exception as error:
                 raise Failed(target.__name__, data) from error
-            took_s = time.perf_counter() - start
+            took_s = time.thread_time() - start_s
             if took_s > slowest_s:
                 slowest_s = took_s
                 if took_s > INPUT_S_MAX:

@@ -3,13 +3,14 @@
 Above: `fabric.connect`, `fabric.node`, edges, CLI. Below: `fabric.jetstream` and `fabric.rules`.
 """
 
-from fabric.client.agent import Agent, Call
+from fabric.client.agent import Agent
 from fabric.client.call import Invocation, Progress, Reply, failure_of
 from fabric.client.cards import AgentCard, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel, ChannelPublisher
 from fabric.client.member import Member
 from fabric.client.receipt import Receipt
 from fabric.client.registry import AgentEvent, Watch
+from fabric.client.running import Call
 from fabric.client.session import Fabric, Session
 from fabric.client.story import Crossing, Message, tree_of
 from fabric.client.tool import ToolError

@@ -14,17 +14,19 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import msgspec
 
 from fabric import subjects
-from fabric.client.call import CALLER_LEFT, PAST_DEADLINE, Failure, Progress
+from fabric.client.call import CALLER_LEFT, PAST_DEADLINE, Failure, Progress, Reply, call
 from fabric.client.cards import AgentCard, SideEffects, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel
 from fabric.client.context import Cause, current_cause
-from fabric.client.desk import seconds_left
-from fabric.client.outbox import attribute_line, template
+from fabric.client.desk import CallDesk, seconds_left
+from fabric.client.identity import Identity
+from fabric.client.registry import Registry
+from fabric.client.running import Answers, Call
 from fabric.client.tool import Tool, ToolError
 from fabric.clock import now_us
 from fabric.errors import (
@@ -36,15 +38,10 @@ from fabric.errors import (
     NoSuchTool,
     Refused,
 )
+from fabric.jetstream.connection import Subscription
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.nats.wire import Template
 
-if TYPE_CHECKING:
-    from fabric.client.call import Reply
-    from fabric.client.session import Fabric
-    from fabric.jetstream.connection import Subscription
-
-__all__ = ["Agent", "Call"]
+__all__ = ["Agent"]
 
 log = logging.getLogger("fabric.agent")
 
@@ -57,74 +54,14 @@ LEAVE_GRACE_S = 2.0
 MESSAGE_CHARS_MAX = 2000  # of a remote error's text
 
 
-class Call:
-    """The call being handled. Give a parameter of a tool this type to receive it."""
-
-    def __init__(self, agent: "Agent", request: Envelope, reply: bytes) -> None:
-        self.request = request
-        self.agent = agent
-        self._reply = reply
-        self._sequence = 0
-
-    @property
-    def id(self) -> str:
-        """The request's id."""
-        return self.request.id
-
-    @property
-    def caller(self) -> str:
-        """The name of who calls; the server vouches for it."""
-        return self.request.source_name
-
-    @property
-    def conversation(self) -> str:
-        """What all messages of one story share."""
-        return self.request.correlationid or self.request.id
-
-    def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell the caller how far it is: on its way when this returns, whenever you yield."""
-        self._send("progress", msgspec.json.encode(Progress(progress, total, message)._asdict()))
-        self.agent.fabric.session.connection.flush()
-
-    def trace(self) -> dict[str, str]:
-        """Where this call stands in its story, for a message in another protocol: A2A `metadata`, MCP
-        `_meta`, MQTT user properties."""
-        return {
-            "io.agentfabric/conversation": self.conversation,
-            "io.agentfabric/causationid": self.request.id,
-        }
-
-    def _send(self, kind: str, data: bytes) -> None:
-        # The caller chose the reply subject. Only an inbox is one: it must not have us publish in its place.
-        if not self._reply.startswith(b"_INBOX."):
-            return
-        session = self.agent.fabric.session
-        first = (
-            attribute_line("correlationid", self.conversation)
-            + attribute_line("causationid", self.request.id)
-            + f"ce-fabseq: {self._sequence}\r\n".encode()
-        )
-        self._sequence += 1
-        session.connection.writer.publish_event(
-            self._reply,
-            b"",
-            -1,
-            self.agent.template(kind),
-            first,
-            f"{session.process}-".encode(),
-            session.next_count(),
-            now_us(),
-            data,
-        )
-        session.connection.wake()
-
-
 class Agent:
     """Made by `Fabric.agent`; live inside its `async with`. Tools are added before or while it is live."""
 
     def __init__(
         self,
-        fabric: "Fabric",
+        identity: Identity,
+        desk: CallDesk,
+        registry: Registry,
         *,
         skills: Sequence[Skill | str],
         description: str,
@@ -132,8 +69,11 @@ class Agent:
         take_over: bool,
         calls_max: int = CALLS_MAX,
     ) -> None:
-        self.fabric = fabric
-        self.name = fabric.name
+        self.identity = identity
+        self.name = identity.name
+        self.token = identity.token
+        self._desk = desk
+        self._registry = registry
         self.calls_max = calls_max
         self.epoch = 0
         self._skills = tuple(Skill(skill) if isinstance(skill, str) else skill for skill in skills)
@@ -143,7 +83,7 @@ class Agent:
         self._tools: dict[str, Tool] = {}
         self._running: dict[tuple[bytes, str], asyncio.Task[None]] = {}
         self._subscription: Subscription | None = None
-        self._templates: dict[str, Template] = {}
+        self._answers = Answers(identity, 0)
         self._update: asyncio.Task[None] | None = None
         self._stale = False  # the registry's card is not the present one
         self._entered = False
@@ -198,12 +138,12 @@ class Agent:
 
     def card(self) -> AgentCard:
         """Its card as the registry has it."""
-        session = self.fabric.session
+        link = self.identity.link
         return AgentCard(
             self.name,
             self.epoch,
-            session.process,
-            session.token,
+            link.process,
+            link.token,
             self._version,
             self._description,
             self._skills,
@@ -214,7 +154,7 @@ class Agent:
 
     def channel(self, name: str) -> Channel:
         """A channel to which this agent publishes under its own name."""
-        return self.fabric.channel(name)
+        return Channel(self.identity, name)
 
     async def call(
         self,
@@ -223,24 +163,25 @@ class Agent:
         *,
         deadline_s: float = 30.0,
         on_progress: Callable[[Progress], object] | None = None,
-    ) -> "Reply":
+    ) -> Reply:
         """Call another agent under its own name."""
-        return await self.fabric.call(target, arguments, deadline_s=deadline_s, on_progress=on_progress)
+        return await call(self._desk, self.identity, target, arguments, deadline_s, on_progress)
 
     # Life
 
     async def __aenter__(self) -> Self:
         """Registers; raises NameInUse when another live process holds the name."""
-        session = self.fabric.session
-        self.epoch = await session.registry.claim(self, take_over=self._take_over)
+        link = self.identity.link
+        self.epoch = await self._registry.claim(self, take_over=self._take_over)
+        self._answers = Answers(self.identity, self.epoch)
         self._entered = True
-        self._subscription = session.connection.subscribe(subjects.calls_to(self.fabric.token), self._arrived)
+        self._subscription = link.connection.subscribe(subjects.calls_to(self.identity.token), self._arrived)
         try:
-            await session.registry.announce(self)
+            await self._registry.announce(self)
         except BaseException:
             self._entered = False
             self._take_no_more()
-            session.registry.forget(self)
+            self._registry.forget(self)
             raise
         return self
 
@@ -253,12 +194,11 @@ class Agent:
         if not self._entered:
             return
         self._entered = False
-        session = self.fabric.session
         self._take_no_more()
         if self._update is not None:
             await asyncio.gather(self._update, return_exceptions=True)
         try:
-            await session.registry.withdraw(self)
+            await self._registry.withdraw(self)
         except FabricError as error:
             log.warning(
                 "agent %s left without telling the registry: %s; its lease will end", self.name, error
@@ -277,32 +217,20 @@ class Agent:
 
     def _take_no_more(self) -> None:
         if self._subscription is not None:
-            self.fabric.session.connection.unsubscribe(self._subscription)
+            self.identity.link.connection.unsubscribe(self._subscription)
             self._subscription = None
 
     def _announce(self) -> None:
         self._stale = True
         if self._update is None or self._update.done():
-            self._update = self.fabric.session.spawn(self._keep_announced(), f"fabric-announce-{self.name}")
+            self._update = self.identity.link.spawn(self._keep_announced(), f"fabric-announce-{self.name}")
 
     async def _keep_announced(self) -> None:
         while self._stale and self._subscription is not None:
             self._stale = False  # before the card is made: a tool added meanwhile has it made again
-            await self.fabric.session.registry.announce(self)
+            await self._registry.announce(self)
 
     # Calls
-
-    def template(self, kind: str) -> Template:
-        """Header lines of answers of one kind."""
-        if kind not in self._templates:
-            self._templates[kind] = template(
-                source=self.fabric.source,
-                kind=kind,
-                datacontenttype="application/json",
-                fabepoch=str(self.epoch),
-                fabfinal="false" if kind == "progress" else "true",
-            )
-        return self._templates[kind]
 
     def _arrived(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
         request = Envelope.from_nats(subject, header, data)
@@ -336,12 +264,12 @@ class Agent:
         retry_after_ms = BUSY_RETRY_MS if reason == "full" else 0
         data = {"reason": reason, "retry_after_ms": retry_after_ms, "depth": len(self._running)}
         failure = Failure(Refused.code, message, reason == "full", data)
-        self._reply(Call(self, request, reply), "error", msgspec.json.encode(failure))
+        self._reply(Call(self._answers, request, reply), "error", msgspec.json.encode(failure))
 
     async def _run(self, request: Envelope, reply: bytes) -> None:
-        call = Call(self, request, reply)
-        session = self.fabric.session
-        session.journal.record(request, "call", peer=self.name)
+        call = Call(self._answers, request, reply)
+        link = self.identity.link
+        link.journal.record(request, "call", peer=self.name)
         left_s = seconds_left(request, DEADLINE_DEFAULT_S)
         if left_s <= 0:  # worthless by now: it must not have effects
             self._reply(
@@ -377,11 +305,11 @@ class Agent:
 
     def _reply(self, call: Call, kind: str, data: bytes) -> None:
         try:
-            call._send(kind, data)
+            call.send(kind, data)
         except ValueError as error:  # CodecError: the answer is larger than a message may be
             words = f"the answer cannot be sent: {error}"
             try:
-                call._send("error", _failure(LimitExceeded.code, words))
+                call.send("error", _failure(LimitExceeded.code, words))
             except ValueError:  # not even this: the caller's own attributes fill the header
                 log.warning("agent %s: %s", self.name, words)
 

@@ -17,16 +17,17 @@ dropped and counted.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from fabric.client.desk import Waiting
+from fabric.client.context import current_cause
+from fabric.client.desk import CallDesk, Waiting, agent_of, deadline_within
+from fabric.client.identity import Identity
+from fabric.clock import now_us
 from fabric.errors import CallCancelled, CallFailed, DeadlineExceeded, FabricError, NoSuchTool, Refused
 from fabric_codecs.envelope import Envelope
-
-if TYPE_CHECKING:
-    from fabric.client.session import Fabric
+from fabric_codecs.nats.wire import timestamp
 
 __all__ = ["Failure", "Invocation", "Progress", "Reply", "call", "failure_of"]
 
@@ -93,9 +94,10 @@ class Invocation:
     Leaving early cancels the call at the agent. `skipped` counts progress dropped because nobody read it.
     """
 
-    def __init__(self, caller: "Fabric", request: Envelope, deadline_s: float) -> None:
-        self.request = caller.as_request(request, deadline_s)
+    def __init__(self, desk: CallDesk, caller: Identity, request: Envelope, deadline_s: float) -> None:
+        self.request = as_request(caller, request, deadline_s)
         self.skipped = 0
+        self._desk = desk
         self._caller = caller
         self._deadline_s = deadline_s
         self._progress: deque[Envelope] = deque()
@@ -105,8 +107,8 @@ class Invocation:
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        await self._caller.session.connection.wait_up(self._deadline_s)
-        self._ticket, self._waiting = self._caller.session.calls.start_envelope(
+        await self._caller.link.connection.wait_up(self._deadline_s)
+        self._ticket, self._waiting = self._desk.start_envelope(
             self._caller, self.request, self._deadline_s, self._on_progress
         )
         self._waiting.answer.add_done_callback(lambda _: self._changed.set())
@@ -116,21 +118,21 @@ class Invocation:
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
         assert self._waiting is not None
-        unanswered = self._caller.session.calls.end(self._ticket)
+        unanswered = self._desk.end(self._ticket)
         answer = self._waiting.answer
         timed_out = (
             answer.done() and not answer.cancelled() and isinstance(answer.exception(), DeadlineExceeded)
         )
         if unanswered or timed_out:
             reason = PAST_DEADLINE if timed_out else CALLER_LEFT
-            self._caller.session.calls.cancel(self._caller, self._waiting, reason)
+            self._desk.cancel(self._caller, self._waiting, reason)
         answer.cancel()
 
     def cancel(self, reason: str) -> None:
         """Give the call up: iteration ends with CallCancelled and the agent is told."""
         assert self._waiting is not None
         if not self._waiting.answer.done():
-            self._caller.session.calls.cancel(self._caller, self._waiting, reason)
+            self._desk.cancel(self._caller, self._waiting, reason)
             self._waiting.answer.set_exception(CallCancelled(self._waiting.target, reason))
 
     def __aiter__(self) -> Self:
@@ -158,7 +160,8 @@ class Invocation:
 
 
 async def call(
-    caller: "Fabric",
+    desk: CallDesk,
+    caller: Identity,
     target: str,
     arguments: object,
     deadline_s: float,
@@ -169,20 +172,38 @@ async def call(
         data = arguments
     else:
         data = msgspec.json.encode({} if arguments is None else arguments)
-    calls = caller.session.calls
-    await caller.session.connection.wait_up(deadline_s)
+    await caller.link.connection.wait_up(deadline_s)
     progress = None if on_progress is None else lambda envelope: on_progress(Progress(**envelope.json()))
-    ticket, waiting = calls.start(caller, target, data, deadline_s, progress)
+    ticket, waiting = desk.start(caller, target, data, deadline_s, progress)
     try:
         envelope = await waiting.answer
     except DeadlineExceeded:
-        calls.cancel(caller, waiting, PAST_DEADLINE)
+        desk.cancel(caller, waiting, PAST_DEADLINE)
         raise
     except asyncio.CancelledError:
-        calls.cancel(caller, waiting, CALLER_LEFT)
+        desk.cancel(caller, waiting, CALLER_LEFT)
         raise
     finally:
-        calls.end(ticket)
+        desk.end(ticket)
     if envelope.kind == "error":
         raise failure_of(envelope, target)
     return Reply(envelope.data, envelope)
+
+
+def as_request(caller: Identity, request: Envelope, deadline_s: float) -> Envelope:
+    """A request with what it lacks: source, time, deadline, and what caused it. Raises InvalidName for a
+    target that is none."""
+    agent_of(request.subject or "")
+    cause = current_cause.get()
+    changes: dict[str, str] = {
+        "source": caller.source,
+        "fabkind": "request",
+        "expirytime": deadline_within(deadline_s)[1],
+    }
+    if request.time is None:
+        changes["time"] = timestamp(now_us())
+    if request.correlationid is None:
+        changes["correlationid"] = cause.correlationid if cause is not None else request.id
+    if request.causationid is None and cause is not None:
+        changes["causationid"] = cause.causationid
+    return request.replace(None, **changes)

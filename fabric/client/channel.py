@@ -5,12 +5,13 @@ publisher and keep thousands in flight; `join` is in `member`."""
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
 from fabric import subjects
 from fabric.client.context import current_cause
+from fabric.client.identity import Identity
 from fabric.client.member import Member
 from fabric.client.outbox import completed, template
 from fabric.client.receipt import Receipt
@@ -22,9 +23,6 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import is_pattern, pattern_name
 from fabric_codecs.nats.wire import Template
-
-if TYPE_CHECKING:
-    from fabric.client.session import Fabric
 
 __all__ = ["Channel", "ChannelPublisher", "Delivery"]
 
@@ -49,12 +47,12 @@ class Channel:
     """A channel, or a pattern of channels (`*` one level, a final `>` this and all below) that can only be
     joined."""
 
-    def __init__(self, fabric: "Fabric", name: str) -> None:
+    def __init__(self, identity: Identity, name: str) -> None:
         try:
             self.name = pattern_name(name)
         except CodecError as error:
             raise InvalidName("channel", name, error.what) from None
-        self.fabric = fabric
+        self.identity = identity
         self.is_pattern = is_pattern(self.name)
         self._templates: dict[tuple[str, str], Template] = {}
 
@@ -72,12 +70,12 @@ class Channel:
         else:
             envelope = self._envelope(data, attributes)
         if delivery == "live":
-            await self.fabric.session.publisher.admit()
+            await self.identity.link.publisher.admit()
             self._send_live_envelope(envelope)
             return Receipt(envelope.id)
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        await self.fabric.session.publisher.admit()
-        self.fabric.session.publisher.offer(self._event(envelope, lambda _, outcome: _resolve(done, outcome)))
+        await self.identity.link.publisher.admit()
+        self.identity.link.publisher.offer(self._event(envelope, lambda _, outcome: _resolve(done, outcome)))
         outcome = await done
         if isinstance(outcome, Refused):
             raise outcome
@@ -97,7 +95,7 @@ class Channel:
         """
         self._concrete()
         envelope = self._vouched(envelope)
-        if not self.fabric.session.publisher.is_open:
+        if not self.identity.link.publisher.is_open:
             return False
         if delivery == "live":
             self._send_live_envelope(envelope)
@@ -107,12 +105,12 @@ class Channel:
         def settle(_: int, outcome: Outcome) -> None:
             on_outcome(outcome if isinstance(outcome, Refused) else self._receipt(envelope, outcome))
 
-        self.fabric.session.publisher.offer(self._event(envelope, settle))
+        self.identity.link.publisher.offer(self._event(envelope, settle))
         return True
 
     async def room(self) -> None:
         """Until `offer` takes a message. Raises Refused or Unreachable in time."""
-        await self.fabric.session.publisher.admit()
+        await self.identity.link.publisher.admit()
 
     def publisher(
         self,
@@ -134,18 +132,18 @@ class Channel:
         `since`: "now", "beginning", a sequence (of one channel's log), or a time. History holds durable
         messages only.
         """
-        return Member(self.fabric.session, self.name, handler, since)
+        return Member(self.identity.link, self.name, handler, since)
 
     def template(self, media_type: str, delivery: str) -> Template:
         """The header lines that messages of this channel share."""
         key = (media_type, delivery)
         if key not in self._templates:
             self._templates[key] = template(
-                source=self.fabric.source,
+                source=self.identity.source,
                 kind="event",
                 subject=self.name,
                 datacontenttype=media_type,
-                fabproto=self.fabric.protocol,
+                fabproto=self.identity.protocol,
             )
         return self._templates[key]
 
@@ -155,20 +153,20 @@ class Channel:
         if cause is not None:
             attributes = {"correlationid": cause.correlationid, "causationid": cause.causationid} | attributes
         fields = {"subject": self.name, "datacontenttype": media_type} | attributes
-        return self.fabric.envelope(payload, kind="event", **fields)
+        return self.identity.envelope(payload, kind="event", **fields)
 
     def _vouched(self, envelope: Envelope) -> Envelope:
         # Receivers drop what says another source than its subject; the publisher is told instead.
-        if envelope.source.rpartition("/")[2] != self.fabric.token:
+        if envelope.source.rpartition("/")[2] != self.identity.token:
             hint = "publish with `on_behalf_of` that name, or give the envelope your own source"
-            raise PermissionDenied(f"{self.fabric.name!r} publishing as {envelope.source!r}", hint)
+            raise PermissionDenied(f"{self.identity.name!r} publishing as {envelope.source!r}", hint)
         return completed(envelope)
 
     def _header(self, envelope: Envelope) -> bytes:
         try:
             return envelope.nats_header()
         except CodecError as error:
-            raise too_large(self.fabric.session.connection, len(envelope.data), error) from None
+            raise too_large(self.identity.link.connection, len(envelope.data), error) from None
 
     def _event(self, envelope: Envelope, settle: Settle) -> Event:
         header = self._header(envelope)
@@ -179,9 +177,9 @@ class Channel:
         return Receipt(envelope.id, stream, abs(outcome), outcome < 0)
 
     def _send_live_envelope(self, envelope: Envelope) -> None:
-        connection = self.fabric.session.connection
+        connection = self.identity.link.connection
         subject, header = self._subject("live"), self._header(envelope)
-        first = self.fabric.session.live_line(subject)
+        first = self.identity.link.live_line(subject)
         try:
             connection.writer.publish(subject, b"", header[:10] + first + header[10:], envelope.data)
         except CodecError as error:
@@ -190,7 +188,7 @@ class Channel:
 
     def _subject(self, delivery: str) -> bytes:
         build = subjects.live if delivery == "live" else subjects.durable
-        return build(self.fabric.token, self.name).encode()
+        return build(self.identity.token, self.name).encode()
 
     def _concrete(self) -> None:
         if self.is_pattern:
@@ -220,11 +218,11 @@ class ChannelPublisher:
         self.refused = 0
         self.refusals: list[Refused] = []
         self._on_outcome = on_outcome
-        self._session = channel.fabric.session
-        self._publisher = self._session.publisher
+        self._link = channel.identity.link
+        self._publisher = self._link.publisher
         self._subject = channel._subject(delivery)
         self._stream = channel_stream(subjects.shard(channel.name))
-        self._process = f"{self._session.process}-".encode()
+        self._process = f"{self._link.process}-".encode()
         self._octets = channel.template(OCTETS, delivery)
         self._in_flight = 0
         self._waiters = 0
@@ -245,7 +243,7 @@ class ChannelPublisher:
             lines = self.channel.template(media_type, self.delivery)
         if self._in_flight >= self.window or not self._publisher.is_open:
             await self._room()
-        number = self._session.next_count()
+        number = self._link.next_count()
         if self.delivery == "live":
             self._send_live(number, payload, lines)
         else:
@@ -269,18 +267,18 @@ class ChannelPublisher:
         return number
 
     def _send_live(self, number: int, payload: bytes, lines: Template) -> None:
-        session = self._session
-        first = session.live_line(self._subject)
+        link = self._link
+        first = link.live_line(self._subject)
         try:
-            session.connection.writer.publish_event(
+            link.connection.writer.publish_event(
                 self._subject, b"", -1, lines, first, self._process, number, now_us(), payload
             )
         except CodecError as error:
-            raise too_large(session.connection, len(payload), error) from None
-        session.connection.wake()
+            raise too_large(link.connection, len(payload), error) from None
+        link.connection.wake()
         self.accepted += 1
         if self._on_outcome is not None:
-            self._on_outcome(number, Receipt(f"{session.process}-{number}"))
+            self._on_outcome(number, Receipt(f"{link.process}-{number}"))
 
     def _settled(self, number: int, outcome: Outcome) -> None:
         self._in_flight -= 1
@@ -299,7 +297,7 @@ class ChannelPublisher:
             if self._on_outcome is not None:
                 self._on_outcome(
                     number,
-                    Receipt(f"{self._session.process}-{number}", self._stream, abs(outcome), outcome < 0),
+                    Receipt(f"{self._link.process}-{number}", self._stream, abs(outcome), outcome < 0),
                 )
 
     async def _room(self) -> None:
@@ -320,7 +318,7 @@ class ChannelPublisher:
 
     async def settle(self) -> None:
         """Until every message offered so far has its outcome; bounded by the publish deadline."""
-        self._session.connection.flush()
+        self._link.connection.flush()
         await self._until(0)
 
     async def __aenter__(self) -> Self:

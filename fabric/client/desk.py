@@ -9,10 +9,11 @@ writer, one dict entry, one timer.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from fabric import subjects
 from fabric.client.context import current_cause
+from fabric.client.identity import Identity
+from fabric.client.link import Link
 from fabric.client.outbox import attribute_line, template
 from fabric.clock import now_us, parse_us
 from fabric.errors import (
@@ -28,9 +29,6 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.names import decode_level, encode_level
 from fabric_codecs.nats.headers import status_of, ticket_of
 from fabric_codecs.nats.wire import Template, timestamp
-
-if TYPE_CHECKING:
-    from fabric.client.session import Fabric, Session
 
 __all__ = ["CallDesk", "Waiting", "agent_of", "deadline_within", "seconds_left"]
 
@@ -62,24 +60,24 @@ class Waiting:
 
 
 class CallDesk:
-    """All calls of a session. One per connection."""
+    """All calls of a link. One per connection."""
 
-    def __init__(self, session: "Session") -> None:
+    def __init__(self, link: Link) -> None:
         self.late = 0
         self.forged = 0
-        self._session = session
-        self._reply = f"{session.call_inbox}.".encode()
-        self._id_prefix = f"{session.process}-".encode()
+        self._link = link
+        self._reply = f"{link.call_inbox}.".encode()
+        self._id_prefix = f"{link.process}-".encode()
         self._waiting: dict[int, Waiting] = {}
         self._last = 0
         self._templates: dict[tuple[str, str], Template] = {}
-        session.connection.subscribe(f"{session.call_inbox}.*", self._arrived)
-        session.connection.on_down.append(self._lost)
-        session.connection.on_denied.append(self._denied)
+        link.connection.subscribe(f"{link.call_inbox}.*", self._arrived)
+        link.connection.on_down.append(self._lost)
+        link.connection.on_denied.append(self._denied)
 
     def start(
         self,
-        caller: "Fabric",
+        caller: Identity,
         target: str,
         data: bytes,
         deadline_s: float,
@@ -87,8 +85,8 @@ class CallDesk:
     ) -> tuple[int, Waiting]:
         """Send a request made of its arguments; its answer resolves the future. `end` it in any case."""
         deadline_s, expiry = deadline_within(deadline_s)
-        count, cause = self._session.next_count(), current_cause.get()
-        identity = f"{self._session.process}-{count}"
+        count, cause = self._link.next_count(), current_cause.get()
+        identity = f"{self._link.process}-{count}"
         conversation = cause.correlationid if cause is not None else identity
         first = attribute_line("correlationid", conversation) + attribute_line("expirytime", expiry)
         if cause is not None:
@@ -97,7 +95,7 @@ class CallDesk:
         ticket = self._open(waiting, deadline_s)
         template = self._template(caller, target)
         with self._sending(ticket, len(data)):
-            self._session.connection.writer.publish_event(
+            self._link.connection.writer.publish_event(
                 waiting.subject.encode(),
                 self._reply,
                 ticket,
@@ -112,7 +110,7 @@ class CallDesk:
 
     def start_envelope(
         self,
-        caller: "Fabric",
+        caller: Identity,
         request: Envelope,
         deadline_s: float,
         progress: Callable[[Envelope], object] | None,
@@ -125,7 +123,7 @@ class CallDesk:
         ticket = self._open(waiting, deadline_s)
         with self._sending(ticket, len(request.data)):
             header = request.nats_header()
-            self._session.connection.writer.publish(subject, self._reply, header, request.data, ticket)
+            self._link.connection.writer.publish(subject, self._reply, header, request.data, ticket)
         return ticket, waiting
 
     def end(self, ticket: int) -> bool:
@@ -137,7 +135,7 @@ class CallDesk:
             waiting.timer.cancel()
         return not waiting.answer.done()
 
-    def cancel(self, caller: "Fabric", waiting: Waiting, reason: str) -> None:
+    def cancel(self, caller: Identity, waiting: Waiting, reason: str) -> None:
         """Tell the agent that nobody waits any more."""
         envelope = caller.envelope(
             reason.encode(),
@@ -147,8 +145,8 @@ class CallDesk:
             correlationid=waiting.conversation,
         )
         subject, header = waiting.subject.encode(), envelope.nats_header()
-        self._session.connection.writer.publish(subject, b"", header, envelope.data)
-        self._session.connection.wake()
+        self._link.connection.writer.publish(subject, b"", header, envelope.data)
+        self._link.connection.wake()
 
     def _open(self, waiting: Waiting, deadline_s: float) -> int:
         self._last += 1
@@ -159,7 +157,7 @@ class CallDesk:
 
     @contextmanager
     def _sending(self, ticket: int, size: int) -> Iterator[None]:
-        connection = self._session.connection
+        connection = self._link.connection
         try:
             yield
         except CodecError as error:
@@ -168,7 +166,7 @@ class CallDesk:
             raise LimitExceeded("bytes of a call", allowed=allowed, actual=size, hint=error.what) from None
         connection.wake()
 
-    def _template(self, caller: "Fabric", target: str) -> Template:
+    def _template(self, caller: Identity, target: str) -> Template:
         key = (caller.source, target)
         found = self._templates.get(key)
         if found is None:
@@ -195,7 +193,7 @@ class CallDesk:
         if envelope.source.rpartition("/")[2] != waiting.agent:
             self.forged += 1  # somebody else guessed a ticket, or had an agent answer to us
             return
-        self._session.journal.record(envelope, "reply", peer=envelope.source_name)
+        self._link.journal.record(envelope, "reply", peer=envelope.source_name)
         if envelope.kind in FINAL:
             waiting.answer.set_result(envelope)
         elif waiting.progress is not None:

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from fabric import subjects
+from fabric.client.link import Link
 from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError, PermissionDenied, Refused, Unreachable
 from fabric.jetstream.connection import Subscription
@@ -26,9 +27,6 @@ from fabric.rules.paging import PageSize
 from fabric.rules.repair import Track, Verdict
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import mark_of, positions, source_agrees, value_in
-
-if TYPE_CHECKING:
-    from fabric.client.session import Session
 
 __all__ = ["Member"]
 
@@ -67,7 +65,7 @@ class Member:
 
     def __init__(
         self,
-        session: "Session",
+        link: Link,
         pattern: str,
         handler: Callable[[Envelope], object] | None,
         since: Literal["now", "beginning"] | int | datetime,
@@ -79,7 +77,7 @@ class Member:
         self.truncated = 0
         self.failure: FabricError | None = None
         self._overflowed = 0
-        self._session = session
+        self._link = link
         self._handler = handler
         self._since = since
         self._ledger = Ledger()
@@ -111,17 +109,17 @@ class Member:
     async def __aenter__(self) -> Self:
         """Returns when the subscription is active and the starting point is known. Raises PermissionDenied
         for a channel that the credential may not hear, or whose history it may not read."""
-        session, now = self._session, monotonic()
+        link, now = self._link, monotonic()
         for shard in subjects.shards_of_pattern(self.pattern):
             self._feeds[shard] = tuple(
                 _Feed(shard, one, now) for one in subjects.stored_filters(self.pattern, shard)
             )
         for index, subject in enumerate(subjects.durable_feeds(self.pattern)):
-            self._subscriptions.append(session.connection.subscribe(subject, self._durable_handler(index)))
+            self._subscriptions.append(link.connection.subscribe(subject, self._durable_handler(index)))
         for subject in subjects.live_feeds(self.pattern):
-            self._subscriptions.append(session.connection.subscribe(subject, self._on_live))
-        session.members.add(self)
-        session.connection.on_denied.append(self._denied)
+            self._subscriptions.append(link.connection.subscribe(subject, self._on_live))
+        link.members.add(self)
+        link.connection.on_denied.append(self._denied)
         try:
             ends = await asyncio.gather(*map(self._start, self._all()), return_exceptions=True)
             for failure in (self.failure, *ends):
@@ -140,11 +138,11 @@ class Member:
         if self._closed:
             return
         self._closed = True
-        self._session.members.discard(self)
+        self._link.members.discard(self)
         with suppress(ValueError):  # never entered
-            self._session.connection.on_denied.remove(self._denied)
+            self._link.connection.on_denied.remove(self._denied)
         for subscription in self._subscriptions:
-            self._session.connection.unsubscribe(subscription)
+            self._link.connection.unsubscribe(subscription)
         tasks = [feed.reading for feed in self._all() if feed.reading is not None]
         for task in tasks:
             task.cancel()
@@ -172,7 +170,7 @@ class Member:
 
     async def _start(self, feed: _Feed) -> None:
         # The newest message first: what is stored while we ask where to begin lies after it.
-        newest = await self._session.reader.last(feed.stream, feed.filter)
+        newest = await self._link.reader.last(feed.stream, feed.filter)
         last = newest.sequence if newest else 0
         verified = await self._before(feed, last)
         feed.track.start(verified)
@@ -188,7 +186,7 @@ class Member:
         if isinstance(since, int):
             return max(since - 1, 0)
         moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        page = await self._session.reader.since_time(feed.stream, feed.filter, moment)
+        page = await self._link.reader.since_time(feed.stream, feed.filter, moment)
         return page.messages[0].sequence - 1 if page.messages else last
 
     # The live feeds
@@ -305,7 +303,7 @@ class Member:
 
     async def _read_page(self, feed: _Feed, position: int, batch: int) -> tuple[int, int]:
         # The sequence of the last message read, or `position` when there was none, and how many are pending.
-        reader = self._session.reader
+        reader = self._link.reader
         async with aclosing(reader.pieces(feed.stream, feed.filter, position + 1, batch=batch)) as pieces:
             async for piece in pieces:
                 for stored in piece.messages:
@@ -346,7 +344,7 @@ class Member:
         elif track.probe_due(now):
             before = track.delivered_above
             with suppress(FabricError):  # asked again at the next turn
-                page = await self._session.reader.page(
+                page = await self._link.reader.page(
                     feed.stream, feed.filter, track.verified + 1, batch=1, timeout_s=PROBE_TIMEOUT_S
                 )
                 track.probed(len(page.messages) + page.pending, before, monotonic())

@@ -7,16 +7,17 @@ writes.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
 from fabric import subjects
 from fabric.client.cards import AgentCard
+from fabric.client.lease import HELD, LEASE_REFRESH_S, LEASE_TTL_S, Lease
+from fabric.client.link import Link
 from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError, NameInUse, Refused, Unreachable
 from fabric.jetstream.connection import Subscription
@@ -24,11 +25,7 @@ from fabric.jetstream.layout import REGISTRY_STREAM
 from fabric.rules.directory import Change, Directory
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import encode_level
-from fabric_codecs.nats.headers import number_in, stored_at, value_in
-
-if TYPE_CHECKING:
-    from fabric.client.agent import Agent
-    from fabric.client.session import Session
+from fabric_codecs.nats.headers import number_in, value_in
 
 __all__ = ["AgentEvent", "Registry", "Watch"]
 
@@ -36,8 +33,6 @@ log = logging.getLogger("fabric.registry")
 
 AgentEvent = Change[AgentCard]
 
-LEASE_TTL_S = 20
-LEASE_REFRESH_S = 5.0  # four chances before the lease ends; after a reconnect others have two to come back
 LEFT_KEPT_S = 3600  # how long a former life's epoch is remembered
 WATCH_EVENTS_MAX = 65_536
 SYNC_RETRY_S = 0.5
@@ -49,6 +44,21 @@ class Left(msgspec.Struct, tag_field="state", tag="left"):
 
     name: str
     epoch: int
+
+
+class Registrant(Protocol):
+    """An agent of this process, as far as its registration goes."""
+
+    name: str
+    token: str
+    epoch: int
+
+    def card(self) -> AgentCard:
+        """What to write down."""
+        ...
+
+    def fenced(self) -> None:
+        """Another process took the name over."""
 
 
 class Watch:
@@ -102,22 +112,19 @@ class Watch:
 
 
 class Registry:
-    """One per session. The directory is read when somebody asks for it the first time, and kept up to date
+    """One per link. The directory is read when somebody asks for it the first time, and kept up to date
     from then on."""
 
     def __init__(
-        self, session: "Session", *, lease_ttl_s: int = LEASE_TTL_S, refresh_s: float = LEASE_REFRESH_S
+        self, link: Link, *, lease_ttl_s: int = LEASE_TTL_S, refresh_s: float = LEASE_REFRESH_S
     ) -> None:
         self.watches: set[Watch] = set()
-        self._lease_ttl_s = lease_ttl_s
-        self._refresh_s = refresh_s
+        self._lease = Lease(link, lease_ttl_s, refresh_s)
         self._writing = asyncio.Lock()  # our own records and lease: each write expects the one before it
-        self._session = session
+        self._link = link
         self._directory: Directory[AgentCard] = Directory()
-        self._mine: dict[
-            str, tuple[Agent, int, Subscription]
-        ] = {}  # token -> agent, sequence of its record, who takes it over
-        self._keeper: asyncio.Task[None] | None = None
+        # token -> agent, sequence of its record, what tells that it was taken over
+        self._mine: dict[str, tuple[Registrant, int, Subscription]] = {}
         self._feed: Subscription | None = None
         self._held_back: list[tuple[int, bytes, bytes, bytes]] | None = None
         self._sequence = 0
@@ -126,33 +133,34 @@ class Registry:
 
     # Our own agents
 
-    async def claim(self, agent: "Agent", *, take_over: bool) -> int:
+    async def claim(self, agent: Registrant, *, take_over: bool) -> int:
         """Take the name: returns the epoch of this life. Raises NameInUse when another live process holds
         it."""
-        session, token = self._session, agent.fabric.token
-        stored = await session.reader.last(REGISTRY_STREAM, subjects.registration(token))
+        link, token = self._link, agent.token
+        stored = await link.reader.last(REGISTRY_STREAM, subjects.registration(token))
         epoch, sequence = 1, 0
         if stored is not None and stored.data:
             former = msgspec.json.decode(stored.data, type=dict[str, Any])
             epoch, sequence = int(former["epoch"]) + 1, stored.sequence
             holder = f"{former.get('connection')}.{former.get('process')}"
-            elsewhere = former.get("state") != "left" and former.get("process") != session.process
+            elsewhere = former.get("state") != "left" and former.get("process") != link.process
             if elsewhere and not take_over and await self._lease_held(holder):
                 raise NameInUse(agent.name, holder)
             if token in self._mine:
                 raise NameInUse(agent.name, f"{holder} (this one)")
         elif stored is not None:
             sequence = stored.sequence
-        await self._keep_lease()
-        feed = session.connection.subscribe(
+        async with self._writing:
+            await self._lease.keep()
+        feed = link.connection.subscribe(
             f"fab.rego.reg.{token}", lambda *message: self._watch_own(agent, *message)
         )
         self._mine[token] = (agent, sequence, feed)
         return epoch
 
-    async def announce(self, agent: "Agent") -> None:
+    async def announce(self, agent: Registrant) -> None:
         """Write the agent's card; raises NameInUse when somebody else wrote its record meanwhile."""
-        token = agent.fabric.token
+        token = agent.token
         async with self._writing:
             if token not in self._mine:
                 raise NameInUse(agent.name, "another process, which took it over")
@@ -160,7 +168,7 @@ class Registry:
             record = msgspec.json.encode(agent.card())
             self._mine[token] = (agent, await self._write(agent, record, sequence, ""), feed)
 
-    async def withdraw(self, agent: "Agent") -> None:
+    async def withdraw(self, agent: Registrant) -> None:
         """The agent leaves; everybody sees it at once. Nothing for one that was fenced."""
         async with self._writing:
             sequence = self.forget(agent)
@@ -168,31 +176,33 @@ class Registry:
                 record = msgspec.json.encode(Left(agent.name, agent.epoch))
                 await self._write(agent, record, sequence, f"Nats-TTL: {LEFT_KEPT_S}s\r\n")
 
-    def forget(self, agent: "Agent") -> int | None:
+    def forget(self, agent: Registrant) -> int | None:
         """Keep the agent's record no more; the sequence of it, None when it was not ours any more."""
-        mine, sequence, feed = self._mine.get(agent.fabric.token, (None, 0, None))
+        mine, sequence, feed = self._mine.get(agent.token, (None, 0, None))
         if mine is not agent or feed is None:
             return None
-        del self._mine[agent.fabric.token]
-        self._session.connection.unsubscribe(feed)
+        del self._mine[agent.token]
+        self._link.connection.unsubscribe(feed)
         return sequence
 
-    async def _write(self, agent: "Agent", record: bytes, expected: int, extra: str) -> int:
+    async def _write(self, agent: Registrant, record: bytes, expected: int, extra: str) -> int:
         header = f"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: {expected}\r\n{extra}\r\n".encode()
-        subject = subjects.registration(agent.fabric.token)
-        reply = await self._session.connection.request(subject, record, header=header)
+        subject = subjects.registration(agent.token)
+        reply = await self._link.connection.request(subject, record, header=header)
         answer = msgspec.json.decode(reply.data, type=dict[str, Any])
         error = answer.get("error")
         if error is None:
             return int(answer["seq"])
-        stored = await self._session.reader.last(REGISTRY_STREAM, subject)
+        stored = await self._link.reader.last(REGISTRY_STREAM, subject)
         if stored is not None and stored.data == record:
             return stored.sequence  # our own write, whose acknowledgement was lost
         if error.get("err_code") in (10071, 10164):
             raise NameInUse(agent.name, "another process (it wrote the record meanwhile)")
         raise InternalError(f"registering {agent.name}: {error.get('description')}")
 
-    def _watch_own(self, agent: "Agent", _subject: bytes, _reply: bytes, _header: bytes, data: bytes) -> None:
+    def _watch_own(
+        self, agent: Registrant, _subject: bytes, _reply: bytes, _header: bytes, data: bytes
+    ) -> None:
         if data and int(msgspec.json.decode(data, type=dict[str, Any])["epoch"]) > agent.epoch:
             self.forget(agent)
             agent.fenced()
@@ -200,49 +210,21 @@ class Registry:
     async def _check_own(self) -> None:
         # What was written while we were away: somebody may have found our lease ended and taken a name.
         for agent, _, _ in list(self._mine.values()):
-            subject = subjects.registration(agent.fabric.token)
-            stored = await self._session.reader.last(REGISTRY_STREAM, subject)
+            subject = subjects.registration(agent.token)
+            stored = await self._link.reader.last(REGISTRY_STREAM, subject)
             if stored is not None:
                 self._watch_own(agent, b"", b"", b"", stored.data)
 
     async def _lease_held(self, holder: str) -> bool:
-        stored = await self._session.reader.last(REGISTRY_STREAM, f"fab.lease.{holder}")
+        stored = await self._link.reader.last(REGISTRY_STREAM, f"fab.lease.{holder}")
         return stored is not None and _is_held(stored.header, stored.data)
-
-    # Our process's lease
-
-    async def _keep_lease(self) -> None:
-        async with self._writing:
-            if self._keeper is None:
-                await self._refresh()
-                self._keeper = asyncio.create_task(self._keep(), name="fabric-lease")
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(self._refresh_s)
-            try:
-                await self._refresh()
-            except FabricError as error:
-                log.warning("the lease of %s was not refreshed: %s", self._session.process, error)
-
-    async def _refresh(self) -> None:
-        header = f"NATS/1.0\r\nNats-TTL: {self._lease_ttl_s}s\r\n\r\n".encode()
-        reply = await self._session.connection.request(
-            self._lease_subject, b'{"state":"held"}', header=header, timeout_s=self._refresh_s
-        )
-        if not stored_at(reply.data):
-            raise InternalError(f"the lease was not stored: {reply.data.decode('utf-8', 'replace')}")
-
-    @property
-    def _lease_subject(self) -> str:
-        return subjects.lease(self._session.token, self._session.process)
 
     def reconnected(self) -> None:
         """The server was away: refresh at once, and give others the time to."""
-        self._directory.recovering(monotonic() + 2 * self._refresh_s)
-        if self._keeper is not None:
-            self._session.spawn(self._refresh(), "fabric-lease-refresh")
-            self._session.spawn(self._check_own(), "fabric-registry-own")
+        self._directory.recovering(monotonic() + 2 * self._lease.refresh_s)
+        self._lease.reconnected()
+        if self._mine:
+            self._link.spawn(self._check_own(), "fabric-registry-own")
         if self._feed is not None:
             self._resync()
 
@@ -250,16 +232,10 @@ class Registry:
         """Release the lease, stop watching; whoever still watches sees the end."""
         for watch in list(self.watches):
             watch.end()
-        tasks = [task for task in (self._keeper, self._sync) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._keeper is not None and self._session.connection.is_up:
-            header = b"NATS/1.0\r\nNats-TTL: 60s\r\n\r\n"
-            with contextlib.suppress(FabricError):  # the lease ends by itself
-                await self._session.connection.request(
-                    self._lease_subject, b'{"state":"released"}', header=header, timeout_s=1.0
-                )
+        if self._sync is not None:
+            self._sync.cancel()
+            await asyncio.gather(self._sync, return_exceptions=True)
+        await self._lease.close()
 
     # Everybody
 
@@ -271,13 +247,13 @@ class Registry:
     async def synced(self, timeout_s: float = 10.0) -> None:
         """Until the directory has been read. Raises Unreachable in time."""
         if self._feed is None:
-            self._feed = self._session.connection.subscribe(subjects.REGISTRY_FEED, self._arrived)
+            self._feed = self._link.connection.subscribe(subjects.REGISTRY_FEED, self._arrived)
             self._resync()
         try:
             await asyncio.wait_for(self._synced.wait(), timeout_s)
         except TimeoutError:
             raise Unreachable(
-                ", ".join(self._session.connection.servers), "the registry could not be read"
+                ", ".join(self._link.connection.servers), "the registry could not be read"
             ) from None
 
     async def find(self, skill: str | None, name: str | None) -> AsyncIterator[AgentCard]:
@@ -300,14 +276,14 @@ class Registry:
     def _resync(self) -> None:
         if self._held_back is None:
             self._held_back = []
-            self._sync = self._session.spawn(self._read_all(), "fabric-registry-sync")
+            self._sync = self._link.spawn(self._read_all(), "fabric-registry-sync")
 
     async def _read_all(self) -> None:
         while True:
-            reconnects = self._session.connection.reconnects
+            reconnects = self._link.connection.reconnects
             try:
                 cards, held, positions = await self._snapshot()
-                if reconnects == self._session.connection.reconnects:
+                if reconnects == self._link.connection.reconnects:
                     break  # else the feed was interrupted while we read: what it lost may lie behind us
             except FabricError as error:
                 log.warning("the registry could not be read: %s", error)
@@ -324,7 +300,7 @@ class Registry:
         held: set[str] = set()
         positions: dict[bytes, int] = {}
         for pattern in (subjects.LEASES, subjects.REGISTRATIONS):
-            async for page in self._session.reader.pages(REGISTRY_STREAM, pattern, 1):
+            async for page in self._link.reader.pages(REGISTRY_STREAM, pattern, 1):
                 for stored in page:
                     subject = b"fab.rego." + stored.subject[4:]
                     positions[subject] = stored.sequence
@@ -388,4 +364,4 @@ def _card(data: bytes, token: str) -> AgentCard | None:
 
 
 def _is_held(header: bytes, data: bytes) -> bool:
-    return not value_in(header, b"Nats-Marker-Reason") and data == b'{"state":"held"}'
+    return not value_in(header, b"Nats-Marker-Reason") and data == HELD

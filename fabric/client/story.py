@@ -3,15 +3,12 @@ who caused what."""
 
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from fabric import subjects
+from fabric.client.link import Link
 from fabric.clock import parse_us
 from fabric.jetstream.layout import JOURNAL_STREAM
 from fabric_codecs.envelope import Envelope
-
-if TYPE_CHECKING:
-    from fabric.client.session import Session
 
 __all__ = ["Crossing", "Message", "read_story", "tree_of"]
 
@@ -45,11 +42,11 @@ class Message:
         return self.crossings[0].time_us
 
 
-async def read_story(session: "Session", conversation: str) -> list[Crossing]:
+async def read_story(link: Link, conversation: str) -> list[Crossing]:
     """Every crossing of a conversation that the journal holds."""
     bucket = zlib.crc32(conversation.encode()) % subjects.JOURNAL_BUCKETS
     story = []
-    async for page in session.reader.pages(JOURNAL_STREAM, subjects.journal("*", bucket), 1):
+    async for page in link.reader.pages(JOURNAL_STREAM, subjects.journal("*", bucket), 1):
         for stored in page:
             envelope = Envelope.from_nats(stored.subject, stored.header, stored.data)
             if (envelope.correlationid or envelope.id) == conversation:

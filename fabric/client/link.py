@@ -1,0 +1,89 @@
+"""What everything on one connection shares: publish window, log reader, journal, running numbers, tasks.
+
+Above: channels, members, calls, agents, the registry; `session` puts them together. Below: `jetstream`.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Protocol
+
+from fabric.client.journal import JournalWriter
+from fabric.jetstream.connection import Connection
+from fabric.jetstream.publish import Publisher
+from fabric.jetstream.read import LogReader
+from fabric.subjects import inbox_prefix
+from fabric_codecs.names import encode_level
+
+__all__ = ["Follower", "Link"]
+
+log = logging.getLogger("fabric.session")
+
+
+class Follower(Protocol):
+    """What follows a feed and wants to be told how the connection fares."""
+
+    def reconnected(self) -> None:
+        """The feed was interrupted."""
+
+    async def probe(self, now: float) -> None:
+        """Time has passed."""
+
+    async def close(self) -> None:
+        """The connection ends."""
+
+
+class Link:
+    """One connection under one credential, and what its users have in common."""
+
+    def __init__(self, servers: list[str], *, name: str, credentials: Path | str | None = None) -> None:
+        self.token = encode_level(name)
+        self.process = secrets.token_hex(5)  # new in each life, so ids and running numbers never repeat
+        # Acknowledgements and pages come to a subject that only the server learns of; everybody whom we call
+        # learns where answers to calls go.
+        self.inbox = f"{inbox_prefix(self.token)}.{secrets.token_hex(8)}"
+        self.call_inbox = f"{inbox_prefix(self.token)}.{self.process}"
+        self.connection = Connection(servers, name=name, inbox=self.inbox, credentials=credentials)
+        self.publisher = Publisher(self.connection, inbox=self.inbox)
+        self.reader = LogReader(self.connection, inbox=self.inbox)
+        self.journal = JournalWriter(self.publisher, self.token)
+        self.members: set[Follower] = set()
+        self._count = 0
+        self._live_counts: dict[bytes, int] = {}
+        self._live_lead = f"ce-fablive: {self.process}:".encode()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def next_count(self) -> int:
+        """The running number of the next message of this process; with the process's name it is an id."""
+        self._count += 1
+        return self._count
+
+    def new_id(self) -> str:
+        """An id that no other message has."""
+        return f"{self.process}-{self.next_count()}"
+
+    def live_line(self, subject: bytes) -> bytes:
+        """The header line that numbers a live message on its channel."""
+        number = self._live_counts.get(subject, 0) + 1
+        self._live_counts[subject] = number
+        return b"%s%d\r\n" % (self._live_lead, number)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """Run something in the background until the session closes; what it raises is logged."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended", task.get_name(), exc_info=error)
+
+    async def end_tasks(self) -> None:
+        """Cancel what was spawned and wait for it."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,98 @@
+"""A call while its tool runs: what the tool sees of it, and what goes back to the caller."""
+
+import msgspec
+
+from fabric.client.call import Progress
+from fabric.client.identity import Identity
+from fabric.client.outbox import attribute_line, template
+from fabric.clock import now_us
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.nats.wire import Template
+
+__all__ = ["Answers", "Call"]
+
+
+class Answers:
+    """The header lines of an agent's answers in one life of it, rendered once for each kind."""
+
+    def __init__(self, identity: Identity, epoch: int) -> None:
+        self.link = identity.link
+        self._source = identity.source
+        self._epoch = epoch
+        self._templates: dict[str, Template] = {}
+
+    def template(self, kind: str) -> Template:
+        """The lines of one kind: `progress`, `response` or `error`."""
+        found = self._templates.get(kind)
+        if found is None:
+            found = self._templates[kind] = template(
+                source=self._source,
+                kind=kind,
+                datacontenttype="application/json",
+                fabepoch=str(self._epoch),
+                fabfinal="false" if kind == "progress" else "true",
+            )
+        return found
+
+
+class Call:
+    """The call being handled. Give a parameter of a tool this type to receive it."""
+
+    def __init__(self, answers: Answers, request: Envelope, reply: bytes) -> None:
+        self.request = request
+        self._answers = answers
+        self._reply = reply
+        self._sequence = 0
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self.request.id
+
+    @property
+    def caller(self) -> str:
+        """The name of who calls; the server vouches for it."""
+        return self.request.source_name
+
+    @property
+    def conversation(self) -> str:
+        """What all messages of one story share."""
+        return self.request.correlationid or self.request.id
+
+    def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell the caller how far it is: on its way when this returns, whenever you yield."""
+        self.send("progress", msgspec.json.encode(Progress(progress, total, message)._asdict()))
+        self._answers.link.connection.flush()
+
+    def trace(self) -> dict[str, str]:
+        """Where this call stands in its story, for a message in another protocol: A2A `metadata`, MCP
+        `_meta`, MQTT user properties."""
+        return {
+            "io.agentfabric/conversation": self.conversation,
+            "io.agentfabric/causationid": self.request.id,
+        }
+
+    def send(self, kind: str, data: bytes) -> None:
+        """One message to the caller: for the agent, which sends the answer."""
+        # The caller chose the reply subject. Only an inbox is one: it must not have us publish in its place.
+        if not self._reply.startswith(b"_INBOX."):
+            return
+        link = self._answers.link
+        first = (
+            attribute_line("correlationid", self.conversation)
+            + attribute_line("causationid", self.request.id)
+            + f"ce-fabseq: {self._sequence}\r\n".encode()
+        )
+        self._sequence += 1
+        link.connection.writer.publish_event(
+            self._reply,
+            b"",
+            -1,
+            self._answers.template(kind),
+            first,
+            f"{link.process}-".encode(),
+            link.next_count(),
+            now_us(),
+            data,
+        )
+        link.connection.wake()

@@ -49,7 +49,13 @@ class Worker:
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", "fabric_bench.worker", self.part)
         place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # it imports what we imported
-        self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=place)
+        self._process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=pipe,
+            stdout=pipe,
+            env=place,
+            start_new_session=True,  # Ctrl-C is for the bench, which then ends its parts
+        )
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(self._plan) + b"\n")
         await self._process.stdin.drain()

@@ -7,7 +7,7 @@ protocol.
 
 from collections.abc import Iterable, Sequence
 
-from fabric_bridges.edge import House
+from fabric.edge import House
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.translate.losses import Loss
 

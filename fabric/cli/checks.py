@@ -22,13 +22,13 @@ import fabric
 from fabric.address import Address, running_fabric
 from fabric.cli.client import name_of
 from fabric.config import Config, load_config
+from fabric.edge import Edge
 from fabric.errors import FabricError, PortInUse, Unreachable
 from fabric.holders import check_free
 from fabric.jetstream.connection import Connection
 from fabric.node.binary import check_version, find_server, server_version
 from fabric.node.edges import build_edges, known_edges
 from fabric.subjects import inbox_prefix
-from fabric_bridges.edge import Edge
 from fabric_codecs.names import encode_level
 
 __all__ = ["Finding", "environment", "running", "settings"]

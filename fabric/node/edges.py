@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 from fabric.config import Config
+from fabric.edge import Edge, House
 from fabric.errors import ConfigInvalid, FabricError, InternalError
-from fabric_bridges.edge import Edge, House
 
 __all__ = ["Edges", "build_edges", "known_edges"]
 

@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fabric.config import NodeSettings
+from fabric.edge import EdgeMetrics
 from fabric.errors import PortInUse
 from fabric_bridges.http.app import HttpServer
 from fabric_bridges.http.config import HttpSettings
-from fabric_bridges.metrics import EdgeMetrics
 
 __all__ = ["HealthServer"]
 

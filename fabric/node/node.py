@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from fabric.address import Address, HomeLock
 from fabric.client import Fabric, Session
 from fabric.config import Config
+from fabric.edge import EdgeMetrics, House
 from fabric.jetstream.layout import apply_layout
 from fabric.jetstream.server import requester
 from fabric.jetstream.views import Views
@@ -26,8 +27,6 @@ from fabric.node.files import write_private
 from fabric.node.health import HealthServer
 from fabric.node.metrics import NodeCollector
 from fabric.node.server import EmbeddedServer
-from fabric_bridges.edge import House
-from fabric_bridges.metrics import EdgeMetrics
 
 __all__ = ["Node"]
 

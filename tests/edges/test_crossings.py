@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from fabric.edge import House
 from fabric_bridges.crossings import Crossings
-from fabric_bridges.edge import House
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.translate.losses import Loss, LossCode
 from helpers.http_door import Counted

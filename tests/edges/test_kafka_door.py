@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from kio.static.primitive import i16, i32, i32Timedelta
 
+from fabric.edge import House
 from fabric.errors import ConfigInvalid, PortInUse
-from fabric_bridges.edge import House
 from fabric_bridges.kafka import edge
 from fabric_codecs.kafka.apis import SERVED
 from helpers import kafka_raw as raw

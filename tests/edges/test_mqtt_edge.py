@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from fabric.edge import House
 from fabric.errors import ConfigInvalid, PortInUse
-from fabric_bridges.edge import House
 from fabric_bridges.mqtt import edge as edge_of
 from fabric_codecs.mqtt import packets as mqtt
 from fabric_codecs.mqtt.encode import encode

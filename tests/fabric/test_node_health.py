@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fabric.config import NodeSettings
+from fabric.edge import EdgeMetrics
 from fabric.errors import PortInUse
 from fabric.node.health import HealthServer
-from fabric_bridges.metrics import EdgeMetrics
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from fabric.client import Agent, Fabric, Session, ToolError
-from fabric_bridges.edge import Edge, House
+from fabric.edge import Edge, House
 from helpers.http_door import Counted, OneToken
 from helpers.noted import Noted
 from helpers.server import RunningServer

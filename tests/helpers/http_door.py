@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import CollectorRegistry
 
+from fabric.edge import EdgeMetrics
 from fabric.errors import Unauthenticated
-from fabric_bridges.metrics import EdgeMetrics
 
 TOKEN = "let-me-in"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

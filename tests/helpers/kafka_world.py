@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer
 from confluent_kafka import Consumer, Message
 
 from fabric.client import Fabric, Session
+from fabric.edge import House
 from fabric.jetstream.server import ApiError, api
 from fabric.jetstream.views import Views
-from fabric_bridges.edge import House
 from fabric_bridges.kafka import edge
 from fabric_bridges.kafka.listener import KafkaEdge
 from helpers.http_door import TOKEN, Counted, OneToken

@@ -9,7 +9,7 @@ import pytest
 
 from fabric.client import Channel, Fabric
 from fabric.connect import connect
-from fabric_bridges.edge import House
+from fabric.edge import House
 from fabric_bridges.mqtt.config import MqttEdgeSettings
 from fabric_bridges.mqtt.listener import MqttEdge
 from fabric_codecs.mqtt import packets as mqtt

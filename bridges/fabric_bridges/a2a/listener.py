@@ -20,13 +20,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fabric.config import read_settings
+from fabric.edge import House
 from fabric.errors import FabricError, NoSuchAgent
 from fabric_bridges.a2a.cards import a2a_card
 from fabric_bridges.a2a.config import A2aSettings
 from fabric_bridges.a2a.faults import answer_codec_error, answer_fabric_error
 from fabric_bridges.a2a.methods import Exchange, Methods
 from fabric_bridges.crossings import Crossings
-from fabric_bridges.edge import House
 from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.app import HttpServer, build_app
 from fabric_bridges.http.limits import HttpRefused, read_body
@@ -44,7 +44,7 @@ LAST_WORDS_S = 0.5  # for streams to say that their task was cancelled
 
 
 class A2aEdge:
-    """The edge; see `fabric_bridges.edge`."""
+    """The edge; see `fabric.edge`."""
 
     name = NAME
 

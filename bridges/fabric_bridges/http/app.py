@@ -19,13 +19,12 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fabric.edge import EdgeMetrics, cannot_listen
 from fabric.ports import Authenticator
-from fabric_bridges.edge import cannot_listen
 from fabric_bridges.http.auth import Door
 from fabric_bridges.http.config import HttpSettings
 from fabric_bridges.http.connection import Connection, ConnectionBounds
 from fabric_bridges.http.limits import HttpRefused, Places
-from fabric_bridges.metrics import EdgeMetrics
 
 __all__ = ["HttpServer", "build_app"]
 

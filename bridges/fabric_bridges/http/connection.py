@@ -14,8 +14,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from fabric.edge import EdgeMetrics
 from fabric_bridges.http.config import HttpSettings
-from fabric_bridges.metrics import EdgeMetrics
 
 __all__ = ["Connection", "ConnectionBounds", "client_gone", "while_connected"]
 

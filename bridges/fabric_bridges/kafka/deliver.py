@@ -12,10 +12,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from fabric.clock import monotonic
+from fabric.edge import House
 from fabric.errors import FabricError, NoSuchTopic
 from fabric.ports import StoredRecord, TopicLog
 from fabric_bridges.crossings import Crossings
-from fabric_bridges.edge import House
 from fabric_bridges.kafka.catalogue import Catalogue
 from fabric_bridges.kafka.config import KafkaEdgeSettings
 from fabric_bridges.refusal import words

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fabric.config import read_settings
+from fabric.edge import House, cannot_listen
 from fabric.errors import FabricError
-from fabric_bridges.edge import House, cannot_listen
 from fabric_bridges.kafka.catalogue import Catalogue
 from fabric_bridges.kafka.config import KafkaEdgeSettings
 from fabric_bridges.kafka.deliver import Delivery
@@ -28,7 +28,7 @@ READ_BYTES = 64 << 10
 
 
 class KafkaEdge:
-    """Implements `fabric_bridges.edge.Edge`."""
+    """Implements `fabric.edge.Edge`."""
 
     name = "kafka"
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
+from fabric.edge import House
 from fabric.errors import FabricError, LimitExceeded, Unauthenticated
 from fabric.ports import TopicLog
-from fabric_bridges.edge import House
 from fabric_bridges.kafka.catalogue import Catalogue
 from fabric_bridges.kafka.deliver import Delivery
 from fabric_bridges.refusal import words

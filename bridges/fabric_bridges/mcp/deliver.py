@@ -21,9 +21,9 @@ from typing import NamedTuple
 import msgspec
 
 from fabric.client import Invocation, failure_of
+from fabric.edge import House
 from fabric.errors import CallCancelled, CallFailed, DeadlineExceeded, FabricError, Refused
 from fabric_bridges.crossings import Crossings
-from fabric_bridges.edge import House
 from fabric_bridges.mcp.config import McpSettings
 from fabric_bridges.mcp.faults import McpFault, fault_of
 from fabric_bridges.refusal import as_answer

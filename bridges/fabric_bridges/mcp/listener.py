@@ -22,9 +22,9 @@ from starlette.routing import Route
 
 from fabric.clock import monotonic
 from fabric.config import read_settings
+from fabric.edge import House
 from fabric.errors import CallCancelled, FabricError
 from fabric_bridges.crossings import FABRIC
-from fabric_bridges.edge import House
 from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.app import HttpServer, build_app
 from fabric_bridges.http.connection import while_connected
@@ -66,7 +66,7 @@ LAST_WORDS_S = 0.5  # for clients to be told that their call was cancelled
 
 
 class McpEdge:
-    """The edge; see `fabric_bridges.edge`."""
+    """The edge; see `fabric.edge`."""
 
     name = NAME
 

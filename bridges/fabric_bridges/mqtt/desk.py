@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from fabric.clock import monotonic
+from fabric.edge import House
 from fabric_bridges.crossings import Crossings
-from fabric_bridges.edge import House
 from fabric_bridges.mqtt.config import MqttEdgeSettings
 from fabric_bridges.mqtt.replies import Replies
 from fabric_bridges.mqtt.session import Session

@@ -10,7 +10,7 @@ from typing import Any
 
 from fabric.clock import monotonic
 from fabric.config import read_settings
-from fabric_bridges.edge import House, cannot_listen
+from fabric.edge import House, cannot_listen
 from fabric_bridges.mqtt.config import MqttEdgeSettings
 from fabric_bridges.mqtt.connection import Connection
 from fabric_bridges.mqtt.desk import NAME, Client, Desk
@@ -23,7 +23,7 @@ TICK_S = 0.25  # how late a silent client may be noticed; one comparison a conne
 
 
 class MqttEdge:
-    """Implements `fabric_bridges.edge.Edge`."""
+    """Implements `fabric.edge.Edge`."""
 
     name = NAME
 

@@ -1,8 +1,8 @@
 """The contract between the node and an edge.
 
 A package is an edge when its entry point in the group `fabric.bridges` names a module-level `EdgeFactory`.
-The node reads the edge's section of fabric.toml, calls the factory with it, then `start` once and `stop`
-once.
+The node reads the edge's section of fabric.toml, calls the factory, then `start` once and `stop` once.
+Above: `fabric.node` runs edges, `fabric_bridges` holds ours; neither knows the other.
 """
 
 import errno
@@ -10,13 +10,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
 from fabric.client import Fabric
 from fabric.errors import ConfigInvalid, PortInUse
 from fabric.holders import holder_of
 from fabric.ports import Authenticator, Journal, Topics
-from fabric_bridges.metrics import EdgeMetrics
 
-__all__ = ["Edge", "EdgeFactory", "House", "cannot_listen"]
+__all__ = ["Edge", "EdgeFactory", "EdgeMetrics", "House", "cannot_listen"]
+
+
+class EdgeMetrics:
+    """What every edge counts, under the same names for all of them, labelled by `edge`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry  # for what only one edge has to tell
+        self.connections = Gauge("fabric_edge_connections", "Open connections", ["edge"], registry=registry)
+        self.messages = Counter(
+            "fabric_edge_messages_total", "Messages across an edge", ["edge", "direction"], registry=registry
+        )
+        self.refusals = Counter(
+            "fabric_edge_refusals_total",
+            "Messages or connections refused",
+            ["edge", "reason"],
+            registry=registry,
+        )
+        self.malformed = Counter(
+            "fabric_edge_malformed_total", "Frames that broke the protocol", ["edge"], registry=registry
+        )
+        self.losses = Counter(
+            "fabric_translation_loss_total",
+            "Losses in translation",
+            ["source", "target", "code"],
+            registry=registry,
+        )
 
 
 @dataclass(frozen=True, slots=True)

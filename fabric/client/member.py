@@ -26,6 +26,7 @@ from fabric.rules.missed import MissedCounter
 from fabric.rules.paging import PageSize
 from fabric.rules.repair import Track, Verdict
 from fabric_codecs.envelope import Envelope
+from fabric_codecs.names import is_pattern
 from fabric_codecs.nats.headers import mark_of, positions, source_agrees, value_in
 
 __all__ = ["Member"]
@@ -279,11 +280,12 @@ class Member:
 
     async def _read_back(self, feed: _Feed) -> None:
         position, empty, batch = feed.track.verified, 0, PageSize()
+        alone = not is_pattern(self.pattern)
         while not self._closed:  # a cancellation can be lost in a wait that has just ended
             try:
-                asked = monotonic()
-                last, pending = await self._read_page(feed, position, batch.size)
-                batch.took(monotonic() - asked)
+                if alone:
+                    position, alone = await self._read_alone(feed, position, batch), False
+                last, pending = await self._read_page(feed, feed.filter, position, batch)
             except (Refused, Unreachable) as error:
                 if not error.retriable or (isinstance(error, Refused) and error.reason == "denied"):
                     raise
@@ -301,10 +303,23 @@ class Member:
             if empty:
                 await asyncio.sleep(READ_RETRY_S)  # a replica that lags behind what was announced
 
-    async def _read_page(self, feed: _Feed, position: int, batch: int) -> tuple[int, int]:
+    async def _read_alone(self, feed: _Feed, position: int, batch: PageSize) -> int:
+        # What a channel's only source has written so far is read by its literal subject: among 10,000
+        # channels
+        # that is five times as fast as by a pattern. Answers up to where the channel has been read then.
+        only = await self._link.reader.only_subject(feed.stream, feed.filter)
+        if only is None:
+            return position
+        subject, up_to = only
+        pending = 1
+        while pending and position < up_to:
+            position, pending = await self._read_page(feed, subject, position, batch)
+        return up_to
+
+    async def _read_page(self, feed: _Feed, pattern: str, position: int, batch: PageSize) -> tuple[int, int]:
         # The sequence of the last message read, or `position` when there was none, and how many are pending.
-        reader = self._link.reader
-        async with aclosing(reader.pieces(feed.stream, feed.filter, position + 1, batch=batch)) as pieces:
+        asked, reader = monotonic(), self._link.reader
+        async with aclosing(reader.pieces(feed.stream, pattern, position + 1, batch=batch.size)) as pieces:
             async for piece in pieces:
                 for stored in piece.messages:
                     position = stored.sequence
@@ -313,6 +328,7 @@ class Member:
                         await self._wait_for_space(stored.data)
                     if feed.track.stored(subject, stored.sequence) is DELIVER:
                         self._hand_on(subject, stored.header, stored.data)
+        batch.took(monotonic() - asked)
         return position, piece.pending
 
     def _tell_truncated(self, feed: _Feed) -> None:

@@ -41,6 +41,7 @@ class Page:
 
     messages: list[Stored] = field(default_factory=list)
     pending: int = 0
+    up_to: int = 0  # the log's end when it was asked; only for `only_subject`
 
 
 @dataclass(slots=True)
@@ -106,6 +107,16 @@ class LogReader:
                     yield Page(messages, asked.done.result().pending)
                     return
                 yield Page(messages, pending=1)
+
+    async def only_subject(self, stream: str, pattern: str) -> tuple[str, int] | None:
+        """The subject of all that `pattern` matches now, and up to which sequence that is so; None when
+        there is
+        none, or more than one. Reading one literal subject costs the server a fraction of reading a
+        pattern."""
+        page = await self._ask(stream, {"multi_last": [pattern], "batch": 2}, PAGE_TIMEOUT_S)
+        if len(page.messages) != 1 or page.pending or not page.up_to:
+            return None
+        return page.messages[0].subject.decode(), page.up_to
 
     async def last(self, stream: str, pattern: str, *, timeout_s: float = PAGE_TIMEOUT_S) -> Stored | None:
         """The newest message of `pattern`, or None when there is none."""
@@ -174,6 +185,7 @@ class LogReader:
                 asked.done.set_result(asked.page)
         elif status in (204, 404):
             asked.page.pending = max(number_in(header, b"Nats-Num-Pending"), 0)
+            asked.page.up_to = max(number_in(header, b"Nats-UpTo-Sequence"), 0)
             asked.done.set_result(asked.page)
         elif status == 503:
             asked.done.set_exception(

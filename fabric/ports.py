@@ -34,8 +34,7 @@ class Authenticator(Protocol):
 
     def authenticate(self, edge: str, token: str) -> str:
         """The principal behind `token` at the listener `edge` ("mcp", "a2a", "mqtt", "kafka"). Raises
-        Unauthenticated.
-        Constant time; the token is neither kept nor logged."""
+        Unauthenticated. Constant time; the token is neither kept nor logged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Every NATS subject of the fabric: builders, and the table of who may do what with which.
 
 Nowhere else is a subject spelled out. The table drives the minting of credentials and the test that tries
-each row on a real server.
-Names in a subject are encoded tokens (`fabric_codecs.names.encode_level`), channels canonical names.
+each row on a real server. Names in a subject are encoded tokens (`fabric_codecs.names.encode_level`),
+channels canonical names.
 """
 
 from dataclasses import dataclass

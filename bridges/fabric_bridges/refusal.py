@@ -1,9 +1,9 @@
 """One table: each error of the fabric in the words of every protocol.
 
 In: a `FabricError`. Out: `Words`, from which an edge takes its own column; or an envelope that answers a
-request with it, where no agent did. Adding an error adds a row here.
-Faults in the bytes themselves never come here: a `CodecError` carries its protocol's code in `reason`.
-Whether a code may stand in a given packet or response is the edge's business.
+request with it, where no agent did. Adding an error adds a row here. Faults in the bytes themselves never
+come here: a `CodecError` carries its protocol's code in `reason`. Whether a code may stand in a given
+packet or response is the edge's business.
 """
 
 from typing import NamedTuple

@@ -6,15 +6,13 @@ class Envelope:
     """The canonical message: a CloudEvents 1.0 event with the fabric's attributes, and its data as raw bytes.
 
     Built from attributes (`Envelope(b"21.5", id="7", source="/nats/t1", type="io.agentfabric.event")`) or
-    received
-    (`from_nats`), in which case an attribute is looked for in the header block only when somebody asks.
-    Immutable: `replace` makes a changed copy. Values are str; an absent attribute is None; `id`, `source`
-    and `type` are
-    required. `ATTRIBUTES` are the fabric's own; others with a legal CloudEvents name are kept as they are.
+    received (`from_nats`), in which case an attribute is looked for in the header block only when somebody
+    asks. Immutable: `replace` makes a changed copy. Values are str; an absent attribute is None; `id`,
+    `source` and `type` are required. `ATTRIBUTES` are the fabric's own; others with a legal CloudEvents
+    name are kept as they are.
 
     Raises CodecError for an illegal attribute name, a control character in a value, an id of more than 64
-    characters.
-    Equality compares data and attributes, not where the envelope came from.
+    characters. Equality compares data and attributes, not where the envelope came from.
     """
 
     def __init__(self, data: bytes = b"", /, **attributes: str | None) -> None: ...

@@ -29,8 +29,7 @@ __all__ = ["command"]
 def command(tool: str, arguments: tuple[str, ...], deadline_s: float, target: Target, as_json: bool) -> None:
     """Call AGENT.TOOL and print its result; progress goes to stderr.
 
-    \b
-    fabric call thermostat.set_temperature device=north celsius=21.5
+    \b fabric call thermostat.set_temperature device=north celsius=21.5
     """
     reply = run(_call(target, tool, _arguments(arguments), deadline_s))
     if as_json:

@@ -38,9 +38,8 @@ def command(
 ) -> None:
     """Make a credential for NAME, signed with the keys of the fabric of this data directory (FABRIC_HOME).
 
-    \b
-    fabric creds thermostat --channel 'greenhouse.>' --out thermostat.creds
-    FABRIC_CREDS=thermostat.creds python thermostat.py
+    \b fabric creds thermostat --channel 'greenhouse.>' --out thermostat.creds FABRIC_CREDS=thermostat.creds
+    python thermostat.py
     """
     home = data_dir()
     if not (home / "keys.json").exists():

@@ -25,8 +25,7 @@ def command(
 ) -> None:
     """Publish DATA (or standard input, as `-`) to CHANNEL and print the receipt.
 
-    \b
-    fabric pub greenhouse.north '{"celsius": 21.5}'
+    \b fabric pub greenhouse.north '{"celsius": 21.5}'
     """
     payload = sys.stdin.buffer.read() if data == "-" else data.encode()
     receipt = run(_publish(target, channel, payload, live=live, media_type=media_type or guess(payload)))

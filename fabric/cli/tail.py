@@ -44,8 +44,7 @@ class SinceType(click.ParamType[Since]):
 def command(pattern: str, since: Since, count: int | None, target: Target, as_json: bool) -> None:
     """Print the messages of PATTERN (`*` is one level, a final `>` this and all below) until Ctrl-C.
 
-    \b
-    fabric tail 'greenhouse.>' --since 10m
+    \b fabric tail 'greenhouse.>' --since 10m
     """
     show = _emit_json if as_json else _echo
     try:

@@ -115,9 +115,8 @@ class Agent:
         """Offer a coroutine function as a tool: `@me.tool`, or `@me.tool(side_effects="none")` with its
         contract.
 
-        Its arguments are checked against the annotations before it runs. A `ToolError` it raises is answered
-        with its code;
-        anything else as `internal`, its traceback logged here and not sent.
+        Its arguments are checked against the annotations before it runs. A `ToolError` it raises is
+        answered with its code; anything else as `internal`, its traceback logged here and not sent.
         """
 
         def add(function: F) -> F:

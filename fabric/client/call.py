@@ -90,8 +90,8 @@ class Invocation:
     for envelope in replies`.
 
     Yields envelopes of kind `progress`, then exactly one `response` or `error`. Raises NoSuchAgent,
-    DeadlineExceeded, Refused.
-    Leaving early cancels the call at the agent. `skipped` counts progress dropped because nobody read it.
+    DeadlineExceeded, Refused. Leaving early cancels the call at the agent. `skipped` counts progress
+    dropped because nobody read it.
     """
 
     def __init__(self, desk: CallDesk, caller: Identity, request: Envelope, deadline_s: float) -> None:

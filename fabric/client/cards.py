@@ -20,8 +20,7 @@ class Skill(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class ToolContract(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a caller may rely on: whether a tool changes the world, what a call costs (the agent's own
-    units), and which error
-    codes it answers with."""
+    units), and which error codes it answers with."""
 
     side_effects: SideEffects = "writes"
     idempotent: bool = False

@@ -1,6 +1,5 @@
 """Channels: named logs that exist as soon as somebody uses them. Publish one message and await its Receipt,
-or open a
-publisher and keep thousands in flight; `join` is in `member`."""
+or open a publisher and keep thousands in flight; `join` is in `member`."""
 
 import asyncio
 from collections.abc import Callable
@@ -60,9 +59,9 @@ class Channel:
         """Publish one message and wait until the fabric has it: a round trip. For many, use `publisher`.
 
         `data` is bytes, str, anything msgspec can make JSON of, or an Envelope, which goes out as it is.
-        `attributes` are
-        CloudEvents attributes (`partitionkey=...`). Raises Refused (with `retry_after_ms`), LimitExceeded,
-        InvalidName for a pattern, PermissionDenied for an Envelope of another source.
+        `attributes` are CloudEvents attributes (`partitionkey=...`). Raises Refused (with
+        `retry_after_ms`), LimitExceeded, InvalidName for a pattern, PermissionDenied for an Envelope of
+        another source.
         """
         self._concrete()
         if isinstance(data, Envelope):
@@ -128,9 +127,8 @@ class Channel:
         for envelope in member`.
 
         With a `handler` each message is handed to it as it comes, without a task and without a queue; it
-        must not wait.
-        `since`: "now", "beginning", a sequence (of one channel's log), or a time. History holds durable
-        messages only.
+        must not wait. `since`: "now", "beginning", a sequence (of one channel's log), or a time. History
+        holds durable messages only.
         """
         return Member(self.identity.link, self.name, handler, since)
 
@@ -199,10 +197,9 @@ class Channel:
 
 class ChannelPublisher:
     """Keeps up to `window` messages in flight. Every message ends in a Receipt or a Refused: told to
-    `on_outcome(number, outcome)`
-    when given, where `number` is what `send` returned; without it, leaving the block raises the first
-    Refused, with the
-    number of all in its note. Leaving the block waits until every message is settled."""
+    `on_outcome(number, outcome)` when given, where `number` is what `send` returned; without it, leaving
+    the block raises the first Refused, with the number of all in its note. Leaving the block waits until
+    every message is settled."""
 
     def __init__(
         self,

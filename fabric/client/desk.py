@@ -2,8 +2,7 @@
 sees is in `call`.
 
 A request goes out with a ticket in its reply subject; answers come back to it. Cost of a call here: one
-command in the
-writer, one dict entry, one timer.
+command in the writer, one dict entry, one timer.
 """
 
 import asyncio

@@ -1,10 +1,8 @@
 """The journal: one record per message that crossed an edge or a call, pipelined and bounded.
 
 A record is the envelope itself, as it was, with a few lines in front: where it crossed (`Fab-Hop`), who was
-on the other
-side (`Fab-Peer`), when (`Fab-Time`), what was lost (`Fab-Loss`) and, when a log holds the payload already,
-where
-(`Fab-Position`). Implements `ports.Journal`.
+on the other side (`Fab-Peer`), when (`Fab-Time`), what was lost (`Fab-Loss`) and, when a log holds the
+payload already, where (`Fab-Position`). Implements `ports.Journal`.
 """
 
 import asyncio

@@ -1,10 +1,9 @@
 """A member of a channel: the live feed, and the log wherever the feed had a gap.
 
 `rules/repair.py` decides; this module subscribes, reads back and hands on. A member has no consumer on the
-server. Its
-queue is bounded: a durable channel's slow reader falls back to the log and loses nothing; live messages that
-find the
-queue full are counted in `missed`, as are those whose running number shows that they never came.
+server. Its queue is bounded: a durable channel's slow reader falls back to the log and loses nothing; live
+messages that find the queue full are counted in `missed`, as are those whose running number shows that they
+never came.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """What leaves this process: ids, times and header templates, for channels, calls and replies alike.
 
-An envelope of ours is a template (everything that repeats) plus a few lines (`first`) plus id and time. Cost
-per
-message: no dict, no JSON, one command in the writer.
+An envelope of ours is a template (everything that repeats) plus a few lines (`first`) plus id and time.
+Cost per message: no dict, no JSON, one command in the writer.
 """
 
 import re

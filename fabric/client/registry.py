@@ -1,9 +1,8 @@
 """The registry as a client sees it: its own process's lease and records, and a directory of everybody else.
 
 Records and leases are messages of one stream, all republished: a watcher needs no consumer, and a hole in
-the stream's
-sequence tells it to read the whole anew. `rules/directory.py` decides who is live; this module reads and
-writes.
+the stream's sequence tells it to read the whole anew. `rules/directory.py` decides who is live; this module
+reads and writes.
 """
 
 import asyncio
@@ -63,8 +62,8 @@ class Registrant(Protocol):
 
 class Watch:
     """A stream of joins, leaves and changes; starts with a join for everybody who is live. Each change is
-    seen once, in
-    the registry's order. `async with registry.watch() as events: async for event in events`."""
+    seen once, in the registry's order. `async with registry.watch() as events: async for event in
+    events`."""
 
     def __init__(self, registry: "Registry") -> None:
         self._registry = registry

@@ -160,9 +160,8 @@ class Fabric(Identity):
         still waits.
 
         Raises NoSuchAgent at once when nobody is there, NoSuchTool, DeadlineExceeded (the agent is told to
-        stop), CallFailed with the
-        agent's own code, CallCancelled when the agent left, Refused when it is full. Cancelling the awaiting
-        task cancels the call.
+        stop), CallFailed with the agent's own code, CallCancelled when the agent left, Refused when it is
+        full. Cancelling the awaiting task cancels the call.
         """
         return await call(self.session.calls, self, target, arguments, deadline_s, on_progress)
 

@@ -16,8 +16,8 @@ __all__ = ["Crossing", "Message", "read_story", "tree_of"]
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """One record of the journal: `envelope` crossed `hop` (`mcp.in`, `call`, ...) at `time_us`; `position`
-    names the log that
-    holds its payload when the record does not; `sequence` is the record's place in the journal."""
+    names the log that holds its payload when the record does not; `sequence` is the record's place in the
+    journal."""
 
     envelope: Envelope
     hop: str

@@ -1,11 +1,9 @@
 """One connection to NATS that comes back by itself.
 
 nats-py connects, authenticates and answers PINGs; everything else on the wire is ours. A connection that
-broke, for
-whatever reason, is replaced by a new one with the same subscriptions: one way to recover instead of
-nats-py's two
-(`docs/decisions/one-way-to-recover.md`). Above: publish, read, server. Below: nats-py and the NATS
-codec.
+broke, for whatever reason, is replaced by a new one with the same subscriptions: one way to recover instead
+of nats-py's two (`docs/decisions/one-way-to-recover.md`). Above: publish, read, server. Below: nats-py and
+the NATS codec.
 
     down --connected--> up --closed, dead read loop, silent server--> down ... close() --> closed
 """
@@ -69,8 +67,8 @@ class Subscription:
 
 class Connection:
     """`await open()` first. Not thread-safe. Callbacks: `on_up` and `on_down` after each change,
-    `on_denied(verb, subject)`
-    when the server refuses a publish or subscribe (verb `publish` or `subscribe`) for lack of permission."""
+    `on_denied(verb, subject)` when the server refuses a publish or subscribe (verb `publish` or
+    `subscribe`) for lack of permission."""
 
     def __init__(
         self,
@@ -87,7 +85,11 @@ class Connection:
         self.on_up: list[Callable[[], object]] = []
         self.on_down: list[Callable[[], object]] = []
         self.on_denied: list[Callable[[str, str], object]] = []
-        self.is_up = False  # whether commands reach a server now; every message asks, so it is no property
+        # Every message asks these two, so they are no properties: whether commands reach a server now, and
+        # whether
+        # the socket's buffer was full when it was last written to (publishers then `await room()`).
+        self.is_up = False
+        self.is_congested = False
         self.reconnects = 0
         self.handler_errors = 0
         self._credentials = credentials
@@ -205,6 +207,7 @@ class Connection:
         self._rejected = False
         self._up.set()
         self.is_up = True
+        self.is_congested = False
         self.flush()
         _call_all(self.on_up)
 
@@ -272,18 +275,10 @@ class Connection:
     def flush(self) -> None:
         """Hand what is in `writer` to the socket now."""
         self._flushing = False
-        commands = (
-            self.writer.take()
-        )  # while down they go nowhere: whoever sent them sends again, or was told
+        commands = self.writer.take()  # while down they go nowhere: who sent them sends again, or was told
         if self._stream is not None and commands:
             self._stream.write(commands)
-
-    @property
-    def is_congested(self) -> bool:
-        """Whether the socket's buffer is full; publishers then `await room()`."""
-        return (
-            self._stream is not None and self._stream.transport.get_write_buffer_size() > BUFFERED_BYTES_MAX
-        )
+            self.is_congested = self._stream.transport.get_write_buffer_size() > BUFFERED_BYTES_MAX
 
     async def room(self, timeout_s: float) -> None:
         """Until the socket takes more. Raises Refused when it does not in time."""
@@ -292,10 +287,10 @@ class Connection:
             return
         try:
             await asyncio.wait_for(stream.drain(), timeout_s)
+            self.is_congested = False
         except TimeoutError:
-            raise Refused(
-                "unreachable", retry_after_ms=1000, detail="the server takes no more bytes"
-            ) from None
+            detail = "the server takes no more bytes"
+            raise Refused("unreachable", retry_after_ms=1000, detail=detail) from None
         except OSError:
             return  # the keeper has seen it too
 
@@ -325,8 +320,7 @@ class Connection:
         self, subject: str, payload: bytes = b"", *, header: bytes = b"", timeout_s: float = 5.0
     ) -> Reply:
         """Send and wait for one answer. Raises NoResponders at once when nobody listens, Refused("timeout")
-        when no
-        answer comes, Refused("denied") when the credential does not allow it."""
+        when no answer comes, Refused("denied") when the credential does not allow it."""
         deadline = monotonic() + timeout_s
         await self.wait_up(timeout_s)
         self._last_ticket += 1

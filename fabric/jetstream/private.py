@@ -1,6 +1,5 @@
 """The private names of nats-py that the lane needs, all of them. The version is pinned in pyproject.toml to
-the range in
-which they were checked, and a test fails when one of them moves.
+the range in which they were checked, and a test fails when one of them moves.
 
 | name | why |
 |---|---|

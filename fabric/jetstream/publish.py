@@ -2,9 +2,8 @@
 meanwhile.
 
 `rules/window.py` decides, this module writes and reads. nats-py's `publish_async` never tells of an error
-and has no
-timeout; a failed acknowledgement here is a refusal with the server's reason. Above: `fabric.client`. Below:
-`connection`.
+and has no timeout; a failed acknowledgement here is a refusal with the server's reason. Above:
+`fabric.client`. Below: `connection`.
 
 Cost per message: one window entry, one command in the writer, one acknowledgement scanned (no JSON).
 """

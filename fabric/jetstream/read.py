@@ -1,9 +1,8 @@
 """Reading a log by direct get: pages of messages, no consumer on the server.
 
-A page is one request; the server streams up to `batch` messages and an end mark. A page is never split over a
-reconnect: it fails, and the reader asks again from the same position. Not read-your-writes on a replicated
-stream.
-Above: repair, history, registry, Kafka views. Below: `connection`. Source: NATS ADR-31.
+A page is one request; the server streams up to `batch` messages and an end mark. A page is never split over
+a reconnect: it fails, and the reader asks again from the same position. Not read-your-writes on a
+replicated stream. Above: repair, history, registry, Kafka views. Below: `connection`. Source: NATS ADR-31.
 """
 
 import asyncio
@@ -110,9 +109,8 @@ class LogReader:
 
     async def only_subject(self, stream: str, pattern: str) -> tuple[str, int] | None:
         """The subject of all that `pattern` matches now, and up to which sequence that is so; None when
-        there is
-        none, or more than one. Reading one literal subject costs the server a fraction of reading a
-        pattern."""
+        there is none, or more than one. Reading one literal subject costs the server a fraction of reading
+        a pattern."""
         page = await self._ask(stream, {"multi_last": [pattern], "batch": 2}, PAGE_TIMEOUT_S)
         if len(page.messages) != 1 or page.pending or not page.up_to:
             return None

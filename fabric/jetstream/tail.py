@@ -1,9 +1,9 @@
 """Waiting for a stream to grow: an ephemeral push consumer without payloads, for as long as somebody waits.
 
 A poll would cost the server a request every few milliseconds for each idle reader; a republished feed would
-cost every message, read or not. The consumer keeps nothing on disk and goes when nobody listens. What it says
-is a hint: a dead one is found out by looking at the log now and then.
-Above: `views`. Below: `connection`, `read`, `server`.
+cost every message, read or not. The consumer keeps nothing on disk and goes when nobody listens. What it
+says is a hint: a dead one is found out by looking at the log now and then. Above: `views`. Below:
+`connection`, `read`, `server`.
 """
 
 import asyncio

@@ -1,6 +1,5 @@
 """When is a connection of no use any more? nats-py says it is connected long after its read loop died, and
-waits
-for a stalled flush without an end. Above: `connection`. Below: nats-py.
+waits for a stalled flush without an end. Above: `connection`. Below: nats-py.
 """
 
 import asyncio
@@ -17,8 +16,7 @@ PROBE_TIMEOUT_S = 5
 
 async def until_useless(client: Client, lost: asyncio.Event) -> str:
     """Returns, with the reason, when the client closed (`lost`; the reason is then known to its callbacks:
-    ""),
-    its read loop ended, or the server left a PING without an answer."""
+    ""), its read loop ended, or the server left a PING without an answer."""
     while True:
         try:
             await asyncio.wait_for(lost.wait(), PROBE_EVERY_S)

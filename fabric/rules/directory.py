@@ -1,8 +1,7 @@
 """The directory of live agents, from records and leases, and the joins and leaves that follow.
 
 An agent is live when its record is there, has not left, and its process's lease is held. Every change of
-that answer is
-told once. `now` is monotonic seconds.
+that answer is told once. `now` is monotonic seconds.
 
 | record | lease     | agent |
 |--------|-----------|-------|
@@ -11,9 +10,8 @@ told once. `now` is monotonic seconds.
 | present | ended, while leases are in grace | live until the grace ends, then absent |
 | present | ended    | absent |
 
-Grace: after a server's recovery leases may have ended only because nobody could refresh them, so an end that
-is
-learned until `grace_until` counts only once that time is over and the lease was not renewed.
+Grace: after a server's recovery leases may have ended only because nobody could refresh them, so an end
+that is learned until `grace_until` counts only once that time is over and the lease was not renewed.
 """
 
 from dataclasses import dataclass

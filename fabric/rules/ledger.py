@@ -1,10 +1,9 @@
 """The ledger: which messages a member has had, as far back as it remembers.
 
 A publisher that got no acknowledgement writes again, so a durable message can be stored twice. The second
-copy is
-marked; the first is not, so every id is written down and only marked ones are looked up. Bounded: a second
-copy that
-comes more than `capacity` messages after the first is delivered again (at least once, as the class promises).
+copy is marked; the first is not, so every id is written down and only marked ones are looked up. Bounded: a
+second copy that comes more than `capacity` messages after the first is delivered again (at least once, as
+the class promises).
 """
 
 __all__ = ["Ledger"]

@@ -1,10 +1,9 @@
 """Gaps: what a member of a channel has, what it lacks, and when to look.
 
-A track follows one filter in one log. The live feed is at most once; the log is the truth. `verified` is the
-position up to which
-everything that matches was delivered; above it, `seen` has the last sequence delivered of each subject. The
-server
-says with every message which sequence came before it on the same subject (`previous`).
+A track follows one filter in one log. The live feed is at most once; the log is the truth. `verified` is
+the position up to which everything that matches was delivered; above it, `seen` has the last sequence
+delivered of each subject. The server says with every message which sequence came before it on the same
+subject (`previous`).
 
 | state   | input                                             | becomes | verdict |
 |---------|---------------------------------------------------|---------|---------|
@@ -25,8 +24,7 @@ says with every message which sequence came before it on the same subject (`prev
 | behind  | reading has passed a message known of, not met    | behind  | `truncated`: retention was faster |
 
 The last of a subject is max(seen, verified). A message that expired or was evicted only makes `previous`
-point further
-back, so it never looks like a loss. Cost: one dict look-up and one store per message.
+point further back, so it never looks like a loss. Cost: one dict look-up and one store per message.
 """
 
 from enum import Enum
@@ -169,9 +167,9 @@ class Track:
         )
 
     def probed(self, in_log: int, delivered_before: int, now: float) -> bool:
-        """The log holds `in_log` messages above `verified`; `delivered_before` was `delivered_above` when it
-        was asked.
-        False puts the track behind: something is missing, or was evicted, and reading tells which."""
+        """The log holds `in_log` messages above `verified`; `delivered_before` was `delivered_above` when
+        it was asked. False puts the track behind: something is missing, or was evicted, and reading tells
+        which."""
         if self.behind or delivered_before != self._delivered:
             return True  # messages came while it was asked: the number proves nothing; ask again
         if in_log == self._delivered < COUNT_MAX:

@@ -52,7 +52,11 @@ async def test_a_channel_exists_as_soon_as_somebody_uses_it(server: RunningServe
         receipt = await fabric.channel("ch.use").publish({"celsius": 21.5}, partitionkey="k")
         [envelope] = await take(member, 1)
         assert envelope.json() == {"celsius": 21.5}
-        assert (envelope.id, envelope.stream, envelope.sequence) == receipt[:3]
+        assert (envelope.id, envelope.stream, envelope.sequence) == (
+            receipt.id,
+            receipt.stream,
+            receipt.sequence,
+        )
         assert (envelope.source, envelope.kind, envelope.subject) == ("/nats/ch-use", "event", "ch.use")
         assert envelope.get("partitionkey") == "k"
         assert not receipt.duplicate

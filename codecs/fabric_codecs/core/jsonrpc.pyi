@@ -31,10 +31,9 @@ class Rpc:
         """The whole message, unknown members included."""
 
 def read_rpc(data: bytes, *, bytes_max: int = JSON_BYTES_MAX, depth_max: int = JSON_DEPTH_MAX) -> Rpc:
-    """The message in `data`. Raises CodecError whose `reason` is the code to answer: PARSE_ERROR for what is
-    no JSON,
-    INVALID_REQUEST for JSON that is no message (a batch is none), INVALID_PARAMS for params that are no
-    object."""
+    """The message in `data`. Raises CodecError whose `reason` is the code to answer: PARSE_ERROR for what
+    is no JSON, INVALID_REQUEST for JSON that is no message (a batch is none), INVALID_PARAMS for params
+    that are no object."""
 
 def peek_id(data: bytes) -> bytes | None:
     """The raw id of a message that may be broken elsewhere, so that the error answer can name it; None when

@@ -43,8 +43,8 @@ def scan(
     object.
 
     RFC 8259, and I-JSON (RFC 7493) where that leaves receivers apart: UTF-8 only, no lone surrogates even
-    escaped.
-    `depth_max` counts objects and arrays inside each other. `protocol` names the speaker in errors.
+    escaped. `depth_max` counts objects and arrays inside each other. `protocol` names the speaker in
+    errors.
     """
 
 def check(

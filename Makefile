@@ -60,7 +60,7 @@ test: setup
 	@$(BIN)/python -m pytest
 
 fuzz: setup
-	@PYTHONPATH=tests $(BIN)/python -m fuzz.run
+	@PYTHONPATH=tests:codecs $(BIN)/python -m fuzz.run
 
 check: setup
 	@$(BIN)/ruff check --quiet .

@@ -1,4 +1,4 @@
-"""`make fuzz`, or: PYTHONPATH=tests .venv/bin/python -m fuzz.run [DECODER ...] [--guided] [--seconds S] ...
+"""`make fuzz`, or: PYTHONPATH=tests:codecs .venv/bin/python -m fuzz.run [DECODER ...] [--guided] ...
 
 Without --guided: mutations of the seeds in one loop, tens of thousands of inputs a second. With it: libFuzzer
 (atheris) on the instrumented copy, guided by coverage of its Python and its C, memory and integers checked.
@@ -24,6 +24,7 @@ from fuzz.mutate import SIZE_MAX, mutations
 __all__ = ["Failed", "Outcome", "hammer", "main", "seeds_of"]
 
 ROOT = Path(__file__).parents[2]
+COMMAND = "PYTHONPATH=tests:codecs .venv/bin/python -m fuzz.run"
 SEEDS = Path(__file__).parent / "seeds"
 KEPT = ROOT / "build" / "fuzz"
 INPUT_S_MAX = 1.0  # a decoder takes microseconds; a second is a hang that has not happened yet
@@ -194,7 +195,7 @@ def _report(name: str, failed: Failed) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(failed.data)
     print(f"{name}: {failed.__cause__!r}\n  input  {failed.data[:200]!r}")
-    print(f"  replay PYTHONPATH=tests .venv/bin/python -m fuzz.run {name} --replay {path.relative_to(ROOT)}")
+    print(f"  replay {COMMAND} {name} --replay {path.relative_to(ROOT)}")
     return 1
 
 

@@ -30,7 +30,7 @@ def command(
     payload = sys.stdin.buffer.read() if data == "-" else data.encode()
     receipt = run(_publish(target, channel, payload, live=live, media_type=media_type or guess(payload)))
     if as_json:
-        emit(receipt._asdict())
+        emit(receipt)
     elif receipt.stream:
         again = ", which was there already" if receipt.duplicate else ""
         click.echo(f"stored as {receipt.stream}:{receipt.sequence}{again} (id {receipt.id})")

@@ -1,4 +1,4 @@
-"""A channel with one source so far is read by its subject; a second one that comes meanwhile is not missed."""
+"""A channel with one source so far is read by its subject; a second that comes meanwhile is not missed."""
 
 import asyncio
 

@@ -217,19 +217,19 @@ class Member:
             self._overflowed += 1
         elif not source_agrees(subject, header):
             self.forged += 1
-        elif not self._is_hidden(subject):
+        elif not (self._hides_system and self._is_system(subject)):
             self._deliver(Envelope.from_nats(subject, header, data))
 
     def _hand_on(self, subject: bytes, header: bytes, data: bytes) -> None:
         if not source_agrees(subject, header):
             self.forged += 1
-        elif not self._is_hidden(subject) and self._ledger.admit(
-            subject, value_in(header, b"ce-id"), b"\r\nFab-Retry: " in header
-        ):
+        elif self._hides_system and self._is_system(subject):
+            pass
+        elif self._ledger.admit(subject, value_in(header, b"ce-id"), b"\r\nFab-Retry: " in header):
             self._deliver(Envelope.from_nats(subject, header, data))
 
-    def _is_hidden(self, subject: bytes) -> bool:
-        return self._hides_system and subjects.channel_of(subject.decode()).startswith("$")
+    def _is_system(self, subject: bytes) -> bool:
+        return subjects.channel_of(subject.decode()).startswith("$")
 
     def _is_full(self, data: bytes) -> bool:
         return len(self._queue) >= QUEUE_MESSAGES_MAX or (

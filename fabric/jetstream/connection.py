@@ -201,6 +201,7 @@ class Connection:
         self.writer.payload_max = int(info.get("max_payload", self.writer.payload_max))
         self._client = client
         self._stream = private.stream_writer(client)
+        private.widen(client)
         self._stream.transport.set_write_buffer_limits(high=BUFFERED_BYTES_MAX)
         for subscription in self._subscriptions.values():
             self.writer.command(f"SUB {subscription.subject} {subscription.sid}".encode())

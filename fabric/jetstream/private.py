@@ -5,6 +5,7 @@ the range in which they were checked, and a test fails when one of them moves.
 |---|---|
 | `Client._ps` | its parser, read once per chunk: ours stands in its place |
 | `Client._transport`, `TcpTransport._io_writer` | the stream writer: ours writes whole commands to it |
+| `TcpTransport._io_reader`, `StreamReader._limit` | reading 32 KiB at a time costs a busy member a tenth |
 | `Client._reading_task` | a read loop that died leaves `is_connected` true: the watchdog looks |
 | `Client._server_info` | the server's version, name and `max_payload` as INFO told them |
 """
@@ -17,7 +18,10 @@ from nats.aio.client import Client
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
-__all__ = ["cut", "install_parser", "reading_task", "server_info", "stream_writer"]
+__all__ = ["cut", "install_parser", "reading_task", "server_info", "stream_writer", "widen"]
+
+
+READ_BYTES = 256 << 10  # what uvloop reads at most; memory a connection may hold, twice
 
 
 class _Lane:
@@ -45,6 +49,14 @@ def install_parser(client: Any, feed: Callable[[bytes], list[bytes]]) -> None:
     """Let `feed` see every byte the server sends; it returns the control lines that nats-py has to know
     of."""
     client._ps = _Lane(feed, client)
+
+
+def widen(client: Any) -> None:
+    """Read as much at once as the event loop hands out."""
+    transport = client._transport
+    reader = transport._io_reader
+    reader._limit = READ_BYTES
+    transport.read = lambda _: reader.read(READ_BYTES)
 
 
 def stream_writer(client: Any) -> asyncio.StreamWriter:

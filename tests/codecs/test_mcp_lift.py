@@ -128,6 +128,7 @@ def test_everything_else_rides_along_raw_and_in_order() -> None:
         "ff" + TRACE[2:],
         "00-" + "0" * 32 + TRACE[35:],
         TRACE + "\n",
+        TRACE + "-a\tb",
         7,
         None,
     ],

@@ -41,7 +41,7 @@ _OF_THIS_HOP = frozenset(
 )
 
 _is_traceparent = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{1,400})?"
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,400})?"
 ).fullmatch
 _is_tracestate = re.compile(r"[\x20-\x7e]{1,512}").fullmatch
 _is_identifier = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{_ID_CHARS_MAX}}}").fullmatch

@@ -19,6 +19,7 @@ from helpers import kafka_raw as raw
 from helpers.http_door import TOKEN
 from helpers.kafka_world import WAIT_S, KafkaWorld, kafka_world
 from helpers.server import RunningServer
+from helpers.waiting import until
 
 
 @pytest_asyncio.fixture
@@ -205,9 +206,9 @@ async def test_a_peer_that_does_not_read_its_answer_is_cut_after_a_while(server:
             )
             for _ in range(3):  # more than the kernel's buffers take
                 client.send(raw.request_frame(asked))
-            async with asyncio.timeout(WAIT_S):
-                while world.metrics.value("fabric_edge_connections", edge="kafka"):  # noqa: ASYNC110  a gauge
-                    await asyncio.sleep(0.01)
+            await until(
+                lambda: not world.metrics.value("fabric_edge_connections", edge="kafka"), "the peer is cut"
+            )
 
 
 async def test_requests_sent_ahead_are_answered_in_order_even_in_one_packet(world: KafkaWorld) -> None:

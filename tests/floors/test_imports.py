@@ -25,7 +25,6 @@ FLOORS = (
     ("fabric.edge",),  # the contract of edges, which the node and the bridges both know
     ("fabric_bridges",),
     ("fabric.node",),
-    ("fabric.testing",),
     ("fabric_bench",),
     ("fabric.demo",),
     ("fabric.cli",),

@@ -178,9 +178,9 @@ async def linger(stage: Stage, say: Say) -> None:
     for edge, where in sorted(address.edges.items()):
         say(f"  {edge:<6} {where:<34} token in {tokens[edge]}")
     host, port = stage.port("mqtt")
-    home = stage.node.config.home
+    home, command = stage.node.config.home, sys.argv[0] if sys.argv[0].endswith("fabric") else "fabric"
     say("\nthree things to try in another terminal:\n")
-    say(f"  FABRIC_HOME={home} fabric ls")
-    say(f'  FABRIC_HOME={home} fabric call greenhouse.cool_down \'{{"zone": "north"}}\'')
-    say(f"  FABRIC_HOME={home} fabric tail 'devices.>'    # and publish to mqtt://{host}:{port}")
+    say(f"  FABRIC_HOME={home} {command} ls")
+    say(f'  FABRIC_HOME={home} {command} call greenhouse.cool_down \'{{"zone": "north"}}\'')
+    say(f"  FABRIC_HOME={home} {command} tail 'devices.>'    # and publish to mqtt://{host}:{port}")
     await asyncio.Event().wait()

@@ -23,7 +23,7 @@ from fabric.client.call import CALLER_LEFT, PAST_DEADLINE, Failure, Progress, Re
 from fabric.client.cards import AgentCard, SideEffects, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel
 from fabric.client.context import Cause, current_cause
-from fabric.client.desk import CallDesk, seconds_left
+from fabric.client.desk import CallDesk
 from fabric.client.identity import Identity
 from fabric.client.registry import Registry
 from fabric.client.running import Answers, Call
@@ -49,7 +49,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CALLS_MAX = 1024  # handlers at once: beyond, callers are refused rather than queued without a bound
 BUSY_RETRY_MS = 100
-DEADLINE_DEFAULT_S = 60.0  # of a request that states none
 LEAVE_GRACE_S = 2.0
 MESSAGE_CHARS_MAX = 2000  # of a remote error's text
 
@@ -269,7 +268,7 @@ class Agent:
         call = Call(self._answers, request, reply)
         link = self.identity.link
         link.journal.record(request, "call", peer=self.name)
-        left_s = seconds_left(request, DEADLINE_DEFAULT_S)
+        left_s = call.time_left_s
         if left_s <= 0:  # worthless by now: it must not have effects
             self._reply(
                 call, "error", _failure(DeadlineExceeded.code, "the deadline passed before the call came")

@@ -12,7 +12,7 @@ from fabric import subjects
 from fabric.client.context import current_cause
 from fabric.client.identity import Identity
 from fabric.client.member import Member
-from fabric.client.outbox import completed, template
+from fabric.client.outbox import cause_lines, completed, template
 from fabric.client.receipt import Receipt
 from fabric.clock import now_us
 from fabric.errors import InvalidName, PermissionDenied, Refused
@@ -118,7 +118,8 @@ class Channel:
         delivery: Delivery = "durable",
         on_outcome: Callable[[int, Receipt | Refused], object] | None = None,
     ) -> "ChannelPublisher":
-        """A pipelined publisher: `async with channel.publisher() as out: await out.send(data)`."""
+        """A pipelined publisher: `async with channel.publisher() as out: await out.send(data)`. What it sends
+        was caused by the message that is being handled where it is made."""
         self._concrete()
         return ChannelPublisher(self, window, delivery, on_outcome)
 
@@ -221,6 +222,7 @@ class ChannelPublisher:
         self._stream = channel_stream(subjects.shard(channel.name))
         self._process = f"{self._link.process}-".encode()
         self._octets = channel.template(OCTETS, delivery)
+        self._cause = cause_lines()
         self._in_flight = 0
         self._waiters = 0
         self._wake = asyncio.Event()
@@ -250,7 +252,7 @@ class ChannelPublisher:
                     Event(
                         self._subject,
                         lines,
-                        b"",
+                        self._cause,
                         self._process,
                         number,
                         now_us(),
@@ -265,7 +267,7 @@ class ChannelPublisher:
 
     def _send_live(self, number: int, payload: bytes, lines: Template) -> None:
         link = self._link
-        first = link.live_line(self._subject)
+        first = link.live_line(self._subject) + self._cause
         try:
             link.connection.writer.publish_event(
                 self._subject, b"", -1, lines, first, self._process, number, now_us(), payload

@@ -6,11 +6,12 @@ Cost per message: no dict, no JSON, one command in the writer.
 
 import re
 
+from fabric.client.context import current_cause
 from fabric.clock import now_us
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template, timestamp
 
-__all__ = ["attribute_line", "completed", "template"]
+__all__ = ["attribute_line", "cause_lines", "completed", "template"]
 
 PLACEHOLDER = re.compile(rb"ce-id: [^\r]*\r\n")
 ESCAPE = re.compile(r"[^\x21\x23\x24\x26-\x7e]")
@@ -30,6 +31,15 @@ def attribute_line(name: str, value: str) -> bytes:
     if ESCAPE.search(value):
         value = ESCAPE.sub(lambda sign: "".join(f"%{byte:02X}" for byte in sign[0].encode()), value)
     return f"ce-{name}: {value}\r\n".encode()
+
+
+def cause_lines() -> bytes:
+    """The header lines that say which message is being handled here; none when none is."""
+    cause = current_cause.get()
+    if cause is None:
+        return b""
+    conversation = attribute_line("correlationid", cause.correlationid)
+    return conversation + attribute_line("causationid", cause.causationid)
 
 
 def completed(envelope: Envelope) -> Envelope:

@@ -3,13 +3,16 @@
 import msgspec
 
 from fabric.client.call import Progress
+from fabric.client.desk import seconds_left
 from fabric.client.identity import Identity
 from fabric.client.outbox import attribute_line, template
 from fabric.clock import now_us
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template
 
-__all__ = ["Answers", "Call"]
+__all__ = ["DEADLINE_DEFAULT_S", "Answers", "Call"]
+
+DEADLINE_DEFAULT_S = 60.0  # of a request that states none
 
 
 class Answers:
@@ -58,6 +61,11 @@ class Call:
     def conversation(self) -> str:
         """What all messages of one story share."""
         return self.request.correlationid or self.request.id
+
+    @property
+    def time_left_s(self) -> float:
+        """How long the caller still waits; past that, the tool is cancelled."""
+        return seconds_left(self.request, DEADLINE_DEFAULT_S)
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         """Tell the caller how far it is: on its way when this returns, whenever you yield."""

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Self
 
 from fabric.client.agent import Agent
 from fabric.client.call import Invocation, Progress, Reply, call
@@ -89,28 +88,12 @@ class Session(Link):
 
 
 class Fabric(Identity):
-    """The fabric under one name. `async with` opens and closes the connection when this object owns it (as
-    `fabric.connect` makes it)."""
+    """The fabric under one name, on a session that somebody else opens and closes (`fabric.connect` does
+    both)."""
 
-    def __init__(
-        self, session: Session, name: str, *, protocol: str = "nats", owns_session: bool = False
-    ) -> None:
+    def __init__(self, session: Session, name: str, *, protocol: str = "nats") -> None:
         super().__init__(session, name, protocol)
         self.session = session
-        self._owns_session = owns_session
-
-    async def __aenter__(self) -> Self:
-        if self._owns_session:
-            await self.session.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection if this object owns it."""
-        if self._owns_session:
-            await self.session.close()
 
     def on_behalf_of(self, name: str, *, protocol: str = "nats") -> "Fabric":
         """The same connection under another name, which the credential must allow: for edges, which vouch

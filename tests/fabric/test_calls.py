@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fabric.client import Progress
+from fabric.client import Call, Progress
 from fabric.clock import now_us
 from fabric.errors import (
     CallCancelled,
@@ -207,10 +207,15 @@ async def test_a_nested_call_inherits_conversation_cause_and_deadline(server: Ru
         fabric.agent("call-outer") as outer,
         fabric.channel("call.nested").join() as member,
     ):
+        left_s: list[float] = []
 
         @outer.tool
-        async def relay() -> None:
+        async def relay(call: Call) -> None:
+            left_s.append(call.time_left_s)
             await outer.channel("call.nested").publish("on the way")
+            for delivery in ("durable", "live"):
+                async with outer.channel("call.nested").publisher(delivery=delivery) as out:  # type: ignore[arg-type]
+                    await out.send(b"many on the way")
             try:
                 await outer.call("call-inner.hang", deadline_s=1000.0)
             finally:
@@ -219,9 +224,11 @@ async def test_a_nested_call_inherits_conversation_cause_and_deadline(server: Ru
         with pytest.raises((DeadlineExceeded, CallFailed)):
             await inner.caller.call("call-outer.relay", deadline_s=0.5)
         await until(lambda: len(inner.ended) == 2, "both handlers ended")
-        envelope = await asyncio.wait_for(anext(member), BOUND_S)
-        assert envelope.causationid == envelope.correlationid
-        assert (envelope.causationid or "").startswith(inner.caller.session.process)
+        assert 0 < left_s[0] <= 0.5
+        for _ in range(3):
+            envelope = await asyncio.wait_for(anext(member), BOUND_S)
+            assert envelope.causationid == envelope.correlationid
+            assert (envelope.causationid or "").startswith(inner.caller.session.process)
 
 
 async def test_a_request_that_comes_too_late_has_no_effect(server: RunningServer) -> None:

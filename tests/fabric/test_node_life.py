@@ -17,8 +17,9 @@ import msgspec
 import pytest
 
 from fabric.address import Address, running_fabric
-from fabric.client import Fabric, Session
+from fabric.client import Fabric
 from fabric.config import Config, EdgeSettings, NatsSettings, NodeSettings
+from fabric.connect import connect
 from fabric.errors import ConfigInvalid, PortInUse, Unauthenticated
 from fabric.node import edges as edges_module
 from fabric.node.node import Node
@@ -100,11 +101,12 @@ async def test_running_node_is_found_and_everything_answers(tmp_path: Path) -> N
 
 
 async def test_agents_use_the_published_credentials(tmp_path: Path) -> None:
-    async with Node(config(tmp_path)) as node:
-        session = Session([node.address.nats_url], name="someone", credentials=node.address.creds)
-        async with Fabric(session, "someone", owns_session=True) as fabric:
-            receipt = await fabric.channel("node.life").publish(b"x")
-            assert receipt.sequence == 1
+    async with (
+        Node(config(tmp_path)) as node,
+        connect("someone", url=node.address.nats_url, credentials=node.address.creds) as fabric,
+    ):
+        receipt = await fabric.channel("node.life").publish(b"x")
+        assert receipt.sequence == 1
 
 
 async def test_credentials_are_their_owners_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `rules/paging.py` rests on: the server answers a direct get inside the loop that reads our connection."""
+"""What `rules/paging.py` rests on: the server answers a direct get inside the loop that reads from us."""
 
 import asyncio
 

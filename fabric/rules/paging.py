@@ -1,9 +1,9 @@
 """How many messages to ask a log for at once.
 
 The server answers a direct get in the loop that reads our connection: until the page is complete it hears
-nothing else from us, neither a publish nor a PING (`tests/fabric/test_direct_get.py`). What a message costs
-there varies by four orders of magnitude, with how many others it skips. So a page's size follows the time
-that the one before it took.
+nothing else from us, neither a publish nor a PING (docs/decisions/reading-a-channel.md). What a message
+costs there varies by four orders of magnitude, with how many others it skips. So a page's size follows the
+time that the one before it took.
 
 | the page before | the next asks for |
 |-----------------|-------------------|

@@ -13,6 +13,7 @@ __all__ = [
     "ConfigInvalid",
     "DeadlineExceeded",
     "FabricError",
+    "Fenced",
     "InternalError",
     "InvalidName",
     "LimitExceeded",
@@ -103,6 +104,16 @@ class NameInUse(FabricError):
         super().__init__(
             f"agent {agent!r} is live in process {holder}; choose another name or pass take_over=True"
         )
+
+
+class Fenced(FabricError):
+    """What this process owned has another owner now; it must stop writing."""
+
+    code = "fenced"
+
+    def __init__(self, what: str, why: str) -> None:
+        self.what = what
+        super().__init__(f"{what} is not ours any more: {why}")
 
 
 class PermissionDenied(FabricError):

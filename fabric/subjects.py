@@ -96,6 +96,58 @@ def journal(name: str, bucket: int) -> str:
     return f"fab.jr.{name}.{bucket}"
 
 
+def inbox(agent: str, source: str) -> str:
+    """Where `source` leaves a letter for `agent`; the inbox's shard is a hash of the agent's name."""
+    return f"fab.ib.{shard(agent)}.{agent}.{source}"
+
+
+def inbox_letters(agent: str) -> str:
+    """What selects an agent's letters in its shard's stream."""
+    return f"fab.ib.{shard(agent)}.{agent}.*"
+
+
+def inbox_feed(agent: str) -> str:
+    """What the owner of an inbox subscribes to."""
+    return f"fab.ibo.{shard(agent)}.{agent}.*"
+
+
+def job(queue: str, partition: str, source: str) -> str:
+    """Where `source` puts a job; the partition is one token."""
+    return f"fab.q.{queue}.{partition}.{source}"
+
+
+def jobs_of(queue: str, partition: str) -> str:
+    """What selects the jobs of one partition."""
+    return f"fab.q.{queue}.{partition}.*"
+
+
+def schedule(source: str, identity: str) -> str:
+    """Where a delayed job waits for its time."""
+    return f"fab.due.at.{source}.{identity}"
+
+
+def due(source: str, identity: str) -> str:
+    """Where the server puts it when its time has come."""
+    return f"fab.due.now.{source}.{identity}"
+
+
+def state(name: str, kind: str, key: str) -> str:
+    """A record with one writer at a time: a cursor, an ownership, a session (compare-and-set)."""
+    return f"fab.cur.{name}.{kind}.{key}"
+
+
+def dead(kind: str, holder: str, source: str) -> str:
+    """A dead letter of `holder`, which is a queue, an inbox or a durable member (`kind`)."""
+    return f"fab.dead.{kind}.{holder}.{source}"
+
+
+def service(what: str, source: str) -> str:
+    """Where `source` asks a node for something that needs more rights than its own."""
+    return f"fab.svc.{what}.{source}"
+
+
+DUE_JOBS = "fab.due.now.>"
+SERVICES = "fab.svc.*.*"
 REGISTRY_FEED = "fab.rego.>"
 REGISTRATIONS = "fab.reg.*"
 LEASES = "fab.lease.*.*"
@@ -123,6 +175,12 @@ GRANTS: tuple[Grant, ...] = (
     Grant("publish", "fab.ch.*.{n}.{c}", "durable channel messages", channels=True),
     Grant("publish", "fab.lv.{n}.{c}", "live channel messages", channels=True),
     Grant("publish", "fab.call.*.{n}", "calls"),
+    Grant("publish", "fab.ib.*.*.{n}", "letters to any agent"),
+    Grant("publish", "fab.q.*.*.{n}", "jobs for any queue"),
+    Grant("publish", "fab.due.at.{n}.*", "jobs for later"),
+    Grant("publish", "fab.cur.{n}.>", "its own cursors and records"),
+    Grant("publish", "fab.dead.*.*.{n}", "dead letters that it gives up"),
+    Grant("publish", "fab.svc.*.{n}", "asking a node"),
     Grant("publish", "fab.reg.{n}", "the agent's record"),
     Grant("publish", "fab.lease.{n}.*", "the process's lease"),
     Grant("publish", "fab.jr.{n}.*", "the journal"),
@@ -131,9 +189,11 @@ GRANTS: tuple[Grant, ...] = (
         "$JS.API.DIRECT.GET.REG",
         "reading the registry, which everybody hears as it changes anyway",
     ),
+    Grant("publish", "$JS.API.DIRECT.GET.CUR.fab.cur.{n}.>", "its own cursors and records"),
     Grant("publish", "$JS.API.DIRECT.GET.>", "reading history", history=True),
     Grant("subscribe", "fab.cho.*.*.{c}", "stored channel messages as they come", channels=True),
     Grant("subscribe", "fab.lv.*.{c}", "live channel messages", channels=True),
+    Grant("subscribe", "fab.ibo.*.{n}.*", "its own letters"),
     Grant("subscribe", "fab.rego.>", "who joins and leaves"),
     Grant("subscribe", "fab.call.{n}.*", "calls to the agent"),
     Grant("subscribe", "_INBOX.{n}.>", "replies and acknowledgements"),

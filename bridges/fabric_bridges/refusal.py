@@ -41,6 +41,7 @@ TABLE: dict[str, Words] = {
     "no_such_tool":        Words(-32602, 404, 0x90, 3, 3),
     "no_such_topic":       Words(-32602, 404, 0x90, 3, 3),
     "name_in_use":         Words(409, 409, 0x83, 2, 47),  # INVALID_PRODUCER_EPOCH
+    "fenced":              Words(409, 409, 0x8E, 3, 47),  # the session was taken over
     "unauthenticated":     Words(401, 401, 0x86, 4, 58),  # SASL_AUTHENTICATION_FAILED
     "permission_denied":   Words(403, 403, 0x87, 5, 29),  # TOPIC_AUTHORIZATION_FAILED
     "refused.full":        Words(429, 429, 0x97, 3, 89),  # THROTTLING_QUOTA_EXCEEDED

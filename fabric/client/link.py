@@ -10,11 +10,15 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from fabric.client.journal import JournalWriter
-from fabric.jetstream.connection import Connection
+from fabric.errors import CallFailed, Refused, Unreachable
+from fabric.jetstream.connection import Connection, NoResponders
 from fabric.jetstream.publish import Publisher
 from fabric.jetstream.read import LogReader
-from fabric.subjects import inbox_prefix
+from fabric.jetstream.state import State
+from fabric.subjects import inbox_prefix, service
 from fabric_codecs.names import encode_level
 
 __all__ = ["Follower", "Link"]
@@ -48,6 +52,7 @@ class Link:
         self.connection = Connection(servers, name=name, inbox=self.inbox, credentials=credentials)
         self.publisher = Publisher(self.connection, inbox=self.inbox)
         self.reader = LogReader(self.connection, inbox=self.inbox)
+        self.state = State(self.connection)
         self.journal = JournalWriter(self.publisher, self.token)
         self.members: set[Follower] = set()
         self._count = 0
@@ -69,6 +74,25 @@ class Link:
         number = self._live_counts.get(subject, 0) + 1
         self._live_counts[subject] = number
         return b"%s%d\r\n" % (self._live_lead, number)
+
+    async def ask(self, what: str, source: str, request: object, *, timeout_s: float = 10.0) -> Any:
+        """Have a node do what this credential may not: `source` is the encoded name that asks. Answers what
+        the service did. Raises Refused, Unreachable when no node runs, CallFailed with the node's words."""
+        body = msgspec.json.encode(request)
+        try:
+            reply = await self.connection.request(service(what, source), body, timeout_s=timeout_s)
+        except NoResponders:
+            where = ", ".join(self.connection.servers)
+            raise Unreachable(where, f"no node runs there, and {what} is a node's business") from None
+        answer = msgspec.json.decode(reply.data)
+        error = answer.get("error") if isinstance(answer, dict) else None
+        if error is None:
+            return answer
+        if error["code"] == Refused.code:
+            raise Refused(
+                error["reason"], retry_after_ms=error["retry_after_ms"], detail=f"{what}: {error['detail']}"
+            )
+        raise CallFailed(f"the node's {what}", error["code"], error["message"])
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         """Run something in the background until the session closes; what it raises is logged."""

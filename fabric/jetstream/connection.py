@@ -58,11 +58,16 @@ class Reply:
 @dataclass(slots=True)
 class Subscription:
     """A subscription that survives reconnects; `handler(subject, reply, header, payload)` is called in the
-    read loop and must not wait."""
+    read loop and must not wait. Of those who subscribe in the same `group`, one gets each message."""
 
     sid: int
     subject: str
     handler: Handler
+    group: str = ""
+
+    def command(self) -> bytes:
+        """How the server is told."""
+        return f"SUB {self.subject} {self.group} {self.sid}".encode()
 
 
 class Connection:
@@ -204,7 +209,7 @@ class Connection:
         private.widen(client)
         self._stream.transport.set_write_buffer_limits(high=BUFFERED_BYTES_MAX)
         for subscription in self._subscriptions.values():
-            self.writer.command(f"SUB {subscription.subject} {subscription.sid}".encode())
+            self.writer.command(subscription.command())
         self._rejected = False
         self._up.set()
         self.is_up = True
@@ -297,14 +302,14 @@ class Connection:
 
     # Subscriptions and requests
 
-    def subscribe(self, subject: str, handler: Handler) -> Subscription:
+    def subscribe(self, subject: str, handler: Handler, *, group: str = "") -> Subscription:
         """Subscribe now and after every reconnect. Takes effect before any request that is sent later."""
         self._last_sid += 1
-        subscription = Subscription(self._last_sid, subject, handler)
+        subscription = Subscription(self._last_sid, subject, handler, group)
         self._subscriptions[subscription.sid] = subscription
         self._handlers[subscription.sid] = handler
         if self._up.is_set():
-            self.writer.command(f"SUB {subject} {subscription.sid}".encode())
+            self.writer.command(subscription.command())
             self.wake()
         return subscription
 

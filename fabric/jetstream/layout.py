@@ -26,6 +26,15 @@ def channel_stream(shard: int) -> str:
     return f"CH_{shard}"
 
 
+def inbox_stream(shard: int) -> str:
+    """The stream that keeps one shard of the inboxes."""
+    return f"IB_{shard}"
+
+
+QUEUE_STREAM = "Q"
+DUE_STREAM = "DUE"
+STATE_STREAM = "CUR"
+DEAD_STREAM = "DEAD"
 JOURNAL_STREAM = "JR"
 REGISTRY_STREAM = "REG"
 VIEW_PREFIX = "K_"
@@ -47,10 +56,70 @@ def _channels(shard: int) -> dict[str, Any]:
     }
 
 
+# What one source may leave unsettled: the server refuses the next, so nobody fills what belongs to all.
+INBOX_LETTERS_PER_SOURCE = 256
+JOBS_PER_SOURCE = 64  # in each partition
+
+
+def _inboxes(shard: int) -> dict[str, Any]:
+    return {
+        "name": inbox_stream(shard),
+        "subjects": [f"fab.ib.{shard}.*.*"],
+        "retention": "limits",
+        "discard": "new",
+        "discard_new_per_subject": True,
+        "max_msgs_per_subject": INBOX_LETTERS_PER_SOURCE,
+        "max_age": 7 * DAY,
+        "max_bytes": 2 * GIB,
+        "duplicate_window": 120 * SECOND,
+        "republish": {"src": f"fab.ib.{shard}.>", "dest": f"fab.ibo.{shard}.>"},
+    }
+
+
+def _work() -> Iterator[dict[str, Any]]:
+    yield {
+        "name": QUEUE_STREAM,
+        "subjects": ["fab.q.*.*.*"],
+        "retention": "workqueue",
+        "discard": "new",
+        "discard_new_per_subject": True,
+        "max_msgs_per_subject": JOBS_PER_SOURCE,
+        "max_bytes": 4 * GIB,
+        "duplicate_window": 120 * SECOND,
+    }
+    yield {
+        "name": DUE_STREAM,
+        "subjects": ["fab.due.at.*.*", "fab.due.now.*.*"],
+        "retention": "workqueue",
+        "discard": "old",  # the server allows schedules no other
+        "allow_msg_schedules": True,
+        "max_bytes": GIB,
+    }
+    yield {
+        "name": DEAD_STREAM,
+        "subjects": ["fab.dead.*.*.*"],
+        "retention": "limits",
+        "discard": "new",  # a letter that cannot be kept stays where it was
+        "max_age": 14 * DAY,
+        "max_bytes": 2 * GIB,
+        "duplicate_window": 300 * SECOND,
+    }
+
+
 def streams() -> Iterator[dict[str, Any]]:
     """The configuration of every stream of a deployment, without replicas and storage."""
     for shard in range(SHARDS):
         yield _channels(shard)
+    for shard in range(SHARDS):
+        yield _inboxes(shard)
+    yield from _work()
+    yield {
+        "name": STATE_STREAM,
+        "subjects": ["fab.cur.*.*.>"],
+        "retention": "limits",
+        "discard": "old",
+        "max_msgs_per_subject": 1,
+    }
     yield {
         "name": REGISTRY_STREAM,
         "subjects": ["fab.reg.*", "fab.lease.*.*"],

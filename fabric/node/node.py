@@ -27,6 +27,7 @@ from fabric.node.files import write_private
 from fabric.node.health import HealthServer
 from fabric.node.metrics import NodeCollector
 from fabric.node.server import EmbeddedServer
+from fabric.node.services import Service, Services
 
 __all__ = ["Node"]
 
@@ -56,6 +57,8 @@ class Node:
             url, creds, node_creds = await self._enter_nats(parts)
             self.session = await parts.enter_async_context(self._session(url, node_creds))
             topics = await parts.enter_async_context(self._topics())
+            services = Services(self.session.connection, self._services())
+            parts.push_async_callback(services.stop)
             self.registry.register(NodeCollector(self.session, self.server))
             health = HealthServer(self.config.node, self._problems, self.registry, self._metrics)
             await health.start()
@@ -132,6 +135,10 @@ class Node:
             yield topics
         finally:
             topics.close()
+
+    def _services(self) -> dict[str, Service]:
+        """What this node does for clients; see `services`."""
+        return {}
 
     def _problems(self) -> Mapping[str, str]:
         problems = {}

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+import msgspec
+
 __all__ = ["Loss", "LossCode", "Translation", "loss_codes"]
 
 M = TypeVar("M")
@@ -40,9 +42,8 @@ class Loss:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Translation(Generic[M]):
-    """A message in another protocol's form, and what it cost."""
+class Translation(msgspec.Struct, Generic[M], frozen=True):
+    """A message in another protocol's form, and what it cost. (A Struct: one is made for every message.)"""
 
     message: M
     losses: tuple[Loss, ...] = ()

@@ -2,16 +2,16 @@
 
 An obligation is a message times a holder: an inbox, a queue, a durable member. Anonymous members have none.
 
-| state     | input                                         | becomes   | count |
-|-----------|-----------------------------------------------|-----------|-------|
-| in the log | the holder takes it up                       | in flight | accepted |
-| in the log | retention overtook it, nobody took it up     | truncated | accepted, truncated (a run of messages counts as one; its range is told) |
-| in flight | handled, and settled                          | delivered | delivered |
-| in flight | its `expirytime` has passed                   | expired   | expired |
-| in flight | given up, stored as a dead letter             | dead      | dead |
-| in flight | the holder stops cleanly                      | in the log | taken back from accepted: the next life takes it up anew |
-| in flight | the holder crashes                            | in the log, if the log has it | as above, and see unknown |
-| any end   | any                                           | the same  | nothing: an end is final |
+| state     | input                                  | becomes    | count |
+|-----------|----------------------------------------|------------|-------|
+| in the log | the holder takes it up                | in flight  | accepted |
+| in the log | retention takes a run of them away    | truncated  | accepted, truncated: one for the run |
+| in flight | handled, and settled                   | delivered  | delivered |
+| in flight | its `expirytime` has passed            | expired    | expired |
+| in flight | given up, stored as a dead letter      | dead       | dead |
+| in flight | the holder stops cleanly               | in the log | taken back from accepted |
+| in flight | the holder crashes                     | in the log | taken back; see unknown |
+| any end   | any                                    | the same   | nothing: an end is final |
 
 *Unknown.* Counts are committed with the cursor, so a crash leaves the messages after the last commit in the
 log and says nothing about what became of them: they are taken up again. The tries of the life that crashed
@@ -71,9 +71,9 @@ class Account(msgspec.Struct, omit_defaults=True):
 
 
 class Extent(msgspec.Struct, omit_defaults=True):
-    """Where a holder's unsettled messages are: those that `filter` selects in `stream` above sequence `after`,
-    less `settled` that lie there and are settled already. A queue's log lets go of what is settled: its
-    extent is all of it (`after` 0)."""
+    """Where a holder's unsettled messages are: those that `filter` selects in `stream` above sequence
+    `after`, less `settled` that lie there and are settled already. A queue's log lets go of what is settled:
+    its extent is all of it (`after` 0)."""
 
     stream: str
     filter: str

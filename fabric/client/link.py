@@ -90,7 +90,10 @@ class Link:
             return answer
         if error["code"] == Refused.code:
             raise Refused(
-                error["reason"], retry_after_ms=error["retry_after_ms"], detail=f"{what}: {error['detail']}"
+                error["reason"],
+                retry_after_ms=error["retry_after_ms"],
+                unknown=error["unknown"],
+                detail=f"{what}: {error['detail']}",
             )
         raise CallFailed(f"the node's {what}", error["code"], error["message"])
 

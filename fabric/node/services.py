@@ -87,5 +87,10 @@ class Services:
 def _as_error(error: FabricError) -> bytes:
     said: dict[str, Any] = {"code": error.code, "message": str(error)}
     if isinstance(error, Refused):
-        said |= {"reason": error.reason, "retry_after_ms": error.retry_after_ms, "detail": error.detail}
+        said |= {
+            "reason": error.reason,
+            "retry_after_ms": error.retry_after_ms,
+            "unknown": error.unknown,
+            "detail": error.detail,
+        }
     return msgspec.json.encode({"error": said})

@@ -9,13 +9,13 @@
 # Bounds:   a size and a depth; recursion is bounded by the depth, everything else is one pass over the bytes.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 
-from fabric_codecs.core.jsontext cimport (
-    Scan, fault, is_digit, peek, skip_number, skip_space, skip_string, skip_word,
+from fabric_codecs.core.jsontext cimport Scan, peek
+from fabric_codecs.core.jsonvalues cimport (
+    Member, close_document, enter_object, next_member, open_document, refusal, skip_value, text_between,
 )
 
-from json import dumps, loads
+from json import dumps
 
 from fabric_codecs.bounds import JSON_BYTES_MAX, JSON_DEPTH_MAX
 from fabric_codecs.errors import CodecError
@@ -23,156 +23,7 @@ from fabric_codecs.errors import CodecError
 __all__ = ["JsonObject", "check", "compose", "kind_of", "quote", "scan"]
 
 
-cdef struct Member:
-    Py_ssize_t name  # offsets of the name without its quotes
-    Py_ssize_t name_end
-    bint escaped
-
-
-# Values and what holds them. Recursion is as deep as the document, which `depth_left` bounds.
-
-
-cdef inline bint enter(Scan* s) noexcept nogil:
-    if s.depth_left == 0:
-        return fault(s, b"nested deeper than allowed", b"RFC 8259 9")
-    s.depth_left -= 1
-    s.at += 1
-    skip_space(s)
-    return True
-
-
-cdef inline bint leave(Scan* s) noexcept nogil:
-    s.depth_left += 1
-    s.at += 1
-    return True
-
-
-cdef bint skip_value(Scan* s) noexcept nogil:
-    cdef unsigned char c = peek(s)
-    cdef bint escaped
-    if c == c'"':
-        return skip_string(s, &escaped)
-    if c == c"{":
-        return skip_object(s)
-    if c == c"[":
-        return skip_array(s)
-    if c == c"-" or is_digit(c):
-        return skip_number(s)
-    if c == c"t":
-        return skip_word(s, b"true", 4)
-    if c == c"f":
-        return skip_word(s, b"false", 5)
-    if c == c"n":
-        return skip_word(s, b"null", 4)
-    if s.at >= s.end:
-        return fault(s, b"the document ends where a value is expected", b"RFC 8259 2")
-    return fault(s, b"no JSON value starts like this", b"RFC 8259 3")
-
-
-cdef bint skip_array(Scan* s) noexcept nogil:
-    if not enter(s):
-        return False
-    if peek(s) == c"]":
-        return leave(s)
-    while True:
-        if not skip_value(s):
-            return False
-        skip_space(s)
-        if peek(s) == c"]":
-            return leave(s)
-        if peek(s) != c",":
-            return fault(s, b"an array needs , or ] here", b"RFC 8259 5")
-        s.at += 1
-        skip_space(s)
-
-
-cdef bint skip_object(Scan* s) noexcept nogil:
-    cdef Member member
-    cdef int more = enter_object(s, &member)
-    while more == 1:
-        if not skip_value(s):
-            return False
-        more = next_member(s, &member)
-    return more == 0
-
-
-cdef int enter_object(Scan* s, Member* member) noexcept nogil:
-    """1 with `at` on the first member's value, 0 behind an empty object, -1 with a fault."""
-    if not enter(s):
-        return -1
-    if peek(s) == c"}":
-        leave(s)
-        return 0
-    return read_name(s, member)
-
-
-cdef int next_member(Scan* s, Member* member) noexcept nogil:
-    """Behind a value: 1 with `at` on the next member's value, 0 behind the object, -1 with a fault."""
-    skip_space(s)
-    if peek(s) == c"}":
-        leave(s)
-        return 0
-    if peek(s) != c",":
-        fault(s, b"an object needs , or } here", b"RFC 8259 4")
-        return -1
-    s.at += 1
-    skip_space(s)
-    return read_name(s, member)
-
-
-cdef int read_name(Scan* s, Member* member) noexcept nogil:
-    if peek(s) != c'"':
-        fault(s, b"an object needs a name in double quotes here", b"RFC 8259 4")
-        return -1
-    member.name = s.at + 1
-    if not skip_string(s, &member.escaped):
-        return -1
-    member.name_end = s.at - 1
-    skip_space(s)
-    if peek(s) != c":":
-        fault(s, b"a name needs : behind it", b"RFC 8259 4")
-        return -1
-    s.at += 1
-    skip_space(s)
-    return 1
-
-
 # What Python sees.
-
-
-cdef object refusal(Scan* s, str protocol):
-    return CodecError(s.problem.decode(), protocol=protocol, offset=s.at, clause=s.clause.decode())
-
-
-cdef int open_document(Scan* s, bytes data, str protocol, Py_ssize_t bytes_max, int depth_max) except -1:
-    s.base = <const unsigned char*>PyBytes_AS_STRING(data)
-    s.at = 0
-    s.end = PyBytes_GET_SIZE(data)
-    s.depth_left = depth_max
-    s.problem = NULL
-    s.clause = NULL
-    if s.end > bytes_max:
-        raise CodecError(
-            f"a document of {s.end:,} bytes, allowed are {bytes_max:,}",
-            protocol=protocol, offset=bytes_max, clause="RFC 8259 9",
-        )
-    skip_space(s)
-    return 0
-
-
-cdef int close_document(Scan* s, str protocol) except -1:
-    skip_space(s)
-    if s.at < s.end:
-        fault(s, b"something follows the end of the document", b"RFC 8259 2")
-        raise refusal(s, protocol)
-    return 0
-
-
-cdef str text_between(bytes data, Py_ssize_t start, Py_ssize_t end, bint escaped):
-    """The text of a checked string, given the offsets inside its quotes."""
-    if escaped:
-        return loads(data[start - 1:end + 1])
-    return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(data) + start, end - start, NULL)
 
 
 cdef JsonObject read_object(Scan* s, bytes data, str protocol):
@@ -187,7 +38,7 @@ cdef JsonObject read_object(Scan* s, bytes data, str protocol):
     found.members = {}
     more = enter_object(s, &member)
     while more == 1:
-        name = text_between(data, member.name, member.name_end, member.escaped)
+        name = text_between(s.base, member.name, member.name_end, member.escaped)
         if name in found.members:
             raise CodecError(
                 f"the name {name!r} twice in one object",
@@ -261,7 +112,7 @@ cdef class JsonObject:
             return None
         self.expect(name, "string")
         start, end = self.members[name]
-        return text_between(self.data, start + 1, end - 1, b"\\" in self.data[start:end])
+        return text_between(<const unsigned char*>PyBytes_AS_STRING(self.data), start + 1, end - 1, b"\\" in self.data[start:end])
 
     def object(self, str name not None):
         cdef Scan s

@@ -70,6 +70,16 @@ cdef Envelope envelope_from_nats(bytes subject, bytes header, bytes data):
     return envelope
 
 
+cdef Envelope envelope_of_block(bytes block, bytes data):
+    """The envelope whose header block a `lift` wrote: `nats_header` gives it as it is."""
+    cdef Envelope envelope = Envelope.__new__(Envelope)
+    envelope.address = b""
+    envelope._block = block
+    envelope._own = True
+    envelope.data = data
+    return envelope
+
+
 cdef class Envelope:
     def __init__(self, bytes data=b"", /, **attributes):
         cdef dict kept = {}
@@ -154,6 +164,10 @@ cdef class Envelope:
         cdef Writer w
         cdef bytes raw
         cdef str name
+        if self._own:
+            if PyBytes_GET_SIZE(self._block) > HEADER_BYTES_MAX:
+                raise wrong(f"headers of {PyBytes_GET_SIZE(self._block)} bytes, allowed are {HEADER_BYTES_MAX}")
+            return self._block
         writer_init(&w)
         try:
             put(&w, b"NATS/1.0\r\nce-specversion: 1.0\r\n", 31)

@@ -32,14 +32,18 @@ class _Lane:
         self._control = Parser(client)
 
     async def parse(self, data: bytes = b"") -> None:
-        try:
-            lines = self._feed(data)
-        except ValueError as error:
-            raise ProtocolError(
-                str(error)
-            ) from error  # the one exception that makes nats-py close instead of stalling
-        for line in lines:
-            await self._control.parse(line)
+        while True:  # until nothing comes: broken bytes are told of after the lines before them
+            try:
+                lines = self._feed(data)
+            except ValueError as error:
+                raise ProtocolError(
+                    str(error)
+                ) from error  # the one exception that makes nats-py close instead of stalling
+            if not lines:
+                return
+            for line in lines:
+                await self._control.parse(line)
+            data = b""
 
     def reset(self) -> None:
         self._control.reset()

@@ -111,7 +111,7 @@ def test_a_talk_cut_anywhere_gives_the_same(cuts: list[int]) -> None:
 )
 def test_what_is_not_the_protocol_is_refused(wrong: bytes) -> None:
     with pytest.raises(CodecError):
-        Listening().feed(wrong)
+        Listening().feed(wrong, b"")
     with pytest.raises(CodecError):
         Listening().feed(*(wrong[at : at + 1] for at in range(len(wrong))))
 
@@ -135,6 +135,21 @@ def test_any_bytes_are_messages_lines_or_one_error(noise: bytes) -> None:
     except CodecError:
         return
     assert all(line.endswith(b"\r\n") for line in heard.lines)
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_what_came_before_broken_bytes_is_handed_out_first(step: int) -> None:
+    heard = Listening()
+    stream = TALK + b"MSG a 1 x\r\n" + TALK
+    with pytest.raises(CodecError) as caught:
+        for at in range(0, len(stream), step):
+            heard.feed(stream[at : at + step])
+        heard.feed(b"")
+    assert (heard.messages, heard.lines) == (MESSAGES, LINES)
+    assert caught.value.offset == len(TALK)
+    with pytest.raises(CodecError) as again:
+        heard.feed(TALK)
+    assert again.value is heard.parser.fault is caught.value
 
 
 def test_a_handler_that_raises_is_told_of_and_the_stream_goes_on() -> None:

@@ -1,5 +1,7 @@
 from collections.abc import Callable
 
+from fabric_codecs.errors import CodecError
+
 Handler = Callable[[bytes, bytes, bytes, bytes], object]
 
 class Parser:
@@ -8,12 +10,14 @@ class Parser:
 
     `header` is the whole header block or b"". A handler that raises is reported to `on_error(sid,
     exception)`; the stream goes on. A message of an unknown sid (unsubscribed, in flight) is counted in
-    `unclaimed`.
+    `unclaimed`. When bytes are not the protocol, what came before them is handed out first: with lines in
+    hand `feed` returns them, leaves the error in `fault`, and the next `feed` raises it.
     """
 
     handlers: dict[int, Handler]
     messages: int
     unclaimed: int
+    fault: CodecError | None
     def __init__(
         self, handlers: dict[int, Handler], on_error: Callable[[int, Exception], object]
     ) -> None: ...

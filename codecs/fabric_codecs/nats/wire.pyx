@@ -14,6 +14,7 @@ from libc.string cimport memchr, memcmp
 
 from fabric_codecs.core cimport writer as out
 from fabric_codecs.core.headers cimport Token, number
+from fabric_codecs.core.rfc3339 cimport SECOND_CHARS, floored, put_timestamp, render_fraction, render_second
 
 from fabric_codecs.bounds import HEADER_BYTES_MAX, NATS_CONTROL_LINE_MAX, PAYLOAD_BYTES_MAX
 from fabric_codecs.errors import CodecError
@@ -31,16 +32,20 @@ cdef class Parser:
     """Takes what a socket gave, in any pieces, and calls `handlers[sid](subject, reply, header, payload)` for each message.
 
     `header` is the whole header block or b"". A handler that raises is reported to `on_error(sid, exception)`; the
-    stream goes on. A message of an unknown sid (unsubscribed, in flight) is counted in `unclaimed`.
+    stream goes on. A message of an unknown sid (unsubscribed, in flight) is counted in `unclaimed`. When bytes are not the
+    protocol, what came before them is handed out first: with lines in hand `feed` returns them, leaves the error in `fault`, and
+    the next `feed` raises it.
     """
 
     cdef readonly dict handlers
     cdef readonly object on_error
     cdef readonly Py_ssize_t messages
     cdef readonly Py_ssize_t unclaimed
+    cdef readonly object fault
     cdef list _pieces  # of a message that is not whole yet
     cdef Py_ssize_t _held
     cdef Py_ssize_t _wanted  # bytes without which the first message cannot be whole
+    cdef Py_ssize_t _passed  # bytes of the stream before those held
 
     def __init__(self, dict handlers, on_error):
         self.handlers = handlers
@@ -50,8 +55,10 @@ cdef class Parser:
     def feed(self, bytes data):
         """Dispatch every whole message of `data` and return the control lines among them, in order. Raises CodecError when the
         stream is not the NATS protocol; it cannot be used any further then."""
-        cdef Py_ssize_t used
+        cdef Py_ssize_t used = 0
         cdef list lines = []
+        if self.fault is not None:
+            raise self.fault
         if self._held:
             self._pieces.append(data)
             self._held += PyBytes_GET_SIZE(data)
@@ -61,7 +68,14 @@ cdef class Parser:
             self._pieces.clear()
             self._held = 0
         self._wanted = 0
-        used = self._consume(data, lines)
+        try:
+            used = self._consume(data, lines)
+        except CodecError as error:
+            self.fault = wrong(error.what, self._passed + error.offset)
+            if lines:
+                return lines
+            raise self.fault from None
+        self._passed += used
         if used < PyBytes_GET_SIZE(data):
             self._pieces.append(data[used:])
             self._held = PyBytes_GET_SIZE(data) - used
@@ -266,59 +280,20 @@ cdef class Writer:
         cdef int64_t second = floored(time_us, 1000000)
         cdef int fraction = <int>(time_us - second * 1000000)
         cdef char tail[8]
-        cdef int at
         if second != self._second_of:
             render_second(self._second, second)
             self._second_of = second
-        tail[0] = 46
-        for at in range(6, 0, -1):
-            tail[at] = 48 + fraction % 10
-            fraction //= 10
-        tail[7] = 90
-        out.put(&self._out, self._second, 19)
+        render_fraction(tail, fraction)
+        out.put(&self._out, self._second, SECOND_CHARS)
         return out.put(&self._out, tail, 8)
-
-
-cdef void render_second(char* target, int64_t second) noexcept nogil:
-    # Civil date from days since 1970-01-01, proleptic Gregorian (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-    cdef int64_t days = floored(second, 86400)
-    cdef int clock = <int>(second - days * 86400)
-    cdef int64_t shifted = days + 719468
-    cdef int64_t era = shifted // 146097
-    cdef int day_of_era = <int>(shifted - era * 146097)
-    cdef int year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
-    cdef int day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    cdef int month_shifted = (5 * day_of_year + 2) // 153
-    cdef int day = day_of_year - (153 * month_shifted + 2) // 5 + 1
-    cdef int month = month_shifted + 3 if month_shifted < 10 else month_shifted - 9
-    cdef int year = <int>(year_of_era + era * 400) + (1 if month <= 2 else 0)
-    two(target, year // 100)
-    two(target + 2, year % 100)
-    target[4] = 45
-    two(target + 5, month)
-    target[7] = 45
-    two(target + 8, day)
-    target[10] = 84
-    two(target + 11, clock // 3600)
-    target[13] = 58
-    two(target + 14, clock // 60 % 60)
-    target[16] = 58
-    two(target + 17, clock % 60)
-
-
-cdef inline int64_t floored(int64_t value, int64_t by) noexcept nogil:
-    # C divides towards zero, which for a time before 1970 is the wrong day.
-    return value // by if value >= 0 else -((by - 1 - value) // by)
-
-
-cdef inline void two(char* target, int value) noexcept nogil:
-    target[0] = 48 + value // 10
-    target[1] = 48 + value % 10
 
 
 def timestamp(int64_t time_us):
     """Microseconds since 1970 -> RFC 3339 in UTC with six decimals, as `ce-time` carries it. Years 1 to 9999."""
-    cdef char rendered[20]
-    cdef int64_t second = floored(time_us, 1000000)
-    render_second(rendered, second)
-    return f"{rendered[:19].decode('ascii')}.{time_us - second * 1000000:06d}Z"
+    cdef out.Writer w
+    out.writer_init(&w)
+    try:
+        put_timestamp(&w, time_us)
+        return out.writer_bytes(&w).decode("ascii")
+    finally:
+        out.writer_free(&w)

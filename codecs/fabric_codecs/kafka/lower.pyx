@@ -3,8 +3,8 @@
 In: an envelope, its offset and when it was stored. Out: `Translation[Record]`. Above: the edge's deliver. Below: `records`.
 CloudEvents 1.0, Kafka protocol binding 3.2 (binary mode), and what stands outside of it:
 
-    value            data, as it is; null when `fabnull` is "value"
-    key              native entry `kafka.key` (a key that is not UTF-8), else `partitionkey`, else null
+    value            data, as it is; null when it is empty and `fabnull` is "value"
+    key              the first native entry when it is called `kafka.key`, else `partitionkey`, else null
     timestamp        when it was stored
     content-type     datacontenttype, as the first header
     ce_<name>        every other attribute, in the order stored; the key's `partitionkey` too (binding, 3.1)
@@ -126,14 +126,15 @@ cdef _Lowered lowered(bytes block):
 def lower(Envelope envelope not None, long long offset, long long time_ms):
     """The record at `offset`, and what it could not keep. Raises CodecError when the native entries cannot be read."""
     cdef _Lowered found = lowered(envelope._block if envelope._attributes is None else envelope.nats_header())
+    cdef list native
     cdef tuple losses = (EXPIRY_UNENFORCED,) if found.expires else ()
     cdef bytes key = found.key
-    for entry in envelope.native:
-        if entry[0] == NATIVE_KEY:
-            key = entry[1]
-        else:
-            found.headers.append(entry)
+    native = envelope.native
+    if native and native[0][0] == NATIVE_KEY:  # further back it is a header that somebody called so
+        key = native.pop(0)[1]
+    found.headers += native
     if losses or found.losses:
         so_far = found.losses.decode("utf-8", "replace") if found.losses else ""
         found.headers.append((LOSS_HEADER, loss_codes(losses, so_far).encode()))
-    return Translation(Record(offset, time_ms, key, None if found.is_null else envelope.data, found.headers), losses)
+    value = None if found.is_null and not envelope.data else envelope.data
+    return Translation(Record(offset, time_ms, key, value, found.headers), losses)

@@ -71,12 +71,6 @@ cdef object wrong(str what, Py_ssize_t at, int reason):
 cdef class Record:
     """One record. `key`, `value` and a header's value may be None (null); headers keep their order."""
 
-    cdef readonly int64_t offset
-    cdef readonly int64_t timestamp_ms
-    cdef readonly bytes key
-    cdef readonly bytes value
-    cdef readonly list headers
-
     def __init__(self, int64_t offset, int64_t timestamp_ms, bytes key, bytes value, list headers not None):
         self.offset = offset
         self.timestamp_ms = timestamp_ms

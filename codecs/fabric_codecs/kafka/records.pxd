@@ -1,0 +1,11 @@
+from libc.stdint cimport int64_t
+
+
+cdef class Record:
+    cdef readonly int64_t offset
+    cdef readonly int64_t timestamp_ms
+    cdef readonly bytes key
+    cdef readonly bytes value
+    cdef readonly list headers
+
+    cdef tuple _fields(self)

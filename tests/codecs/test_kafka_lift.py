@@ -1,0 +1,356 @@
+"""Kafka record -> envelope, and the promise that nothing is lost there and back."""
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fabric_codecs.bounds import HEADER_BYTES_MAX, ID_CHARS_MAX
+from fabric_codecs.envelope import ATTRIBUTES, Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka.lift import WITHHELD, lift
+from fabric_codecs.kafka.lower import lower
+from fabric_codecs.kafka.records import Record
+
+NOBODY = frozenset[str]()
+TIME_MS = 1_795_233_600_123
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def record(*headers, key=None, value=b"21.5", timestamp_ms=TIME_MS):
+    return Record(7, timestamp_ms, key, value, list(headers))
+
+
+def lifted(record, **given):
+    place = {"topic": "greenhouse.north", "partition": 3, "offset": 7, "source": "/kafka/sensors"} | given
+    translation = lift(record, **place)
+    assert translation.losses == ()
+    return translation.message
+
+
+# What each part becomes
+
+
+def test_a_bare_record_is_an_event_of_its_topic_named_by_its_place():
+    envelope = lifted(record())
+    assert envelope == Envelope(
+        b"21.5",
+        id="greenhouse.north:3:7",
+        source="/kafka/sensors",
+        type="io.agentfabric.event",
+        subject="greenhouse.north",
+        time="2026-11-21T04:00:00.123000Z",
+        fabkind="event",
+        fabproto="kafka",
+        fabver="2",
+        fabmethod="Produce",
+    )
+    assert envelope.native == []
+
+
+def test_cloudevents_headers_are_attributes_and_the_others_come_along_in_order():
+    envelope = lifted(
+        record(
+            ("x", b"1"),
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", b"7"),
+            ("ce_type", b"com.example.read"),
+            ("x", None),
+            ("ce_correlationid", "Gewächshaus 100%".encode()),
+            ("ce_myextension", b"mine"),
+            ("", b"\x00\xff"),
+            ("x", b"1"),
+        )
+    )
+    assert (envelope.id, envelope.type, envelope.correlationid) == (
+        "7",
+        "com.example.read",
+        "Gewächshaus 100%",
+    )
+    assert envelope.get("datacontenttype") == "application/json"
+    assert envelope.get("myextension") == "mine"
+    assert envelope.native == [("x", b"1"), ("x", None), ("", b"\x00\xff"), ("x", b"1")]
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 200])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 31, 32, 100])
+def test_native_entries_of_any_number_and_size_can_be_read(count, size):
+    headers = [("h" * size, b"v" * size)] * count
+    assert lifted(record(*headers)).native == headers
+
+
+def test_long_native_entries_can_be_read():
+    headers = [("n" * 300, b"v" * 300), ("short", bytes(40_000))]
+    assert lifted(record(*headers)).native == headers
+
+
+def test_a_null_value_is_empty_data_that_says_so():
+    null, empty = lifted(record(value=None)), lifted(record(value=b""))
+    assert (null.data, null.get("fabnull")) == (b"", "value")
+    assert (empty.data, empty.get("fabnull")) == (b"", None)
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "attribute", "native"),
+    [
+        (None, None, None, []),
+        (b"dev-1", None, "dev-1", []),
+        ("Süd".encode(), None, "Süd", []),
+        (b"dev-1", b"dev-1", "dev-1", []),
+        (b"dev-1", b"other", "other", [("kafka.key", b"dev-1")]),
+        (None, b"other", "other", [("kafka.key", None)]),
+        (b"", None, None, [("kafka.key", b"")]),
+        (b"\xff", None, None, [("kafka.key", b"\xff")]),
+        (b"a\nb", None, None, [("kafka.key", b"a\nb")]),
+        ("\x85".encode(), None, None, [("kafka.key", "\x85".encode())]),
+    ],
+)
+def test_the_key_is_the_partitionkey_or_a_native_entry(key, said, attribute, native):
+    envelope = lifted(record(*([("ce_partitionkey", said)] if said else []), key=key))
+    assert envelope.get("partitionkey") == attribute
+    assert envelope.native == native
+    assert lower(envelope, 7, TIME_MS).message.key == key
+
+
+@pytest.mark.parametrize("key", [None, b"k", b"\xff"])
+@pytest.mark.parametrize("before", [[], [("a", b"")]])
+def test_a_header_called_like_the_native_key_stays_a_header(key, before):
+    headers = [*before, ("kafka.key", b"mine"), ("kafka.key", None)]
+    back = lower(lifted(record(*headers, key=key)), 7, TIME_MS).message
+    assert back.key == key
+    assert back.headers[-len(headers) :] == headers
+
+
+@pytest.mark.parametrize("name", sorted(WITHHELD))
+def test_what_the_edge_knows_a_producer_may_not_say(name):
+    claimed = record((f"ce_{name}", b"theirs"))
+    assert lifted(claimed).get(name) != "theirs"
+    header = "fab-said-" + name if name not in ("fablive", "fabepoch") else "ce_" + name
+    assert lifted(claimed).native == [(header, b"theirs")]
+    trusted = lifted(claimed, withheld=NOBODY)
+    assert trusted.get(name) == "theirs"
+    assert trusted.native == []
+
+
+@pytest.mark.parametrize(
+    ("header", "what_stands_there"),
+    [
+        (("ce_id", b""), "greenhouse.north:3:7"),
+        (("ce_id", b"x" * (ID_CHARS_MAX + 1)), "greenhouse.north:3:7"),
+        (("ce_id", None), "greenhouse.north:3:7"),
+        (("ce_type", b""), "io.agentfabric.event"),
+        (("ce_fabkind", b"gossip"), "event"),
+        (("ce_time", b"yesterday"), "2026-11-21T04:00:00.123000Z"),
+    ],
+)
+def test_a_header_that_the_attribute_cannot_have_keeps_its_value_under_another_name(
+    header, what_stands_there
+):
+    name = header[0][3:]
+    envelope = lifted(record(header))
+    assert envelope.get(name) == what_stands_there
+    assert envelope.native == [("fab-said-" + name, header[1])]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("ce_correlationid", b"a\x00b"),
+        ("ce_correlationid", b"a\x7fb"),
+        ("ce_correlationid", "a\x9fb".encode()),
+        ("ce_correlationid", b"\xff"),
+        ("ce_correlationid", b"\xed\xa0\x80"),
+        ("ce_correlationid", b"a\xc2"),
+        ("ce_correlationid", None),
+        ("ce_expirytime", b"2030-01-01"),
+        ("ce_", b"1"),
+        ("ce_Upper", b"1"),
+        ("ce_under_score", b"1"),
+        ("ce_ünïcode", b"1"),
+        ("ce_" + "x" * 21, b"1"),
+        ("CE_id", b"1"),
+        ("ce_specversion", b"0.3"),
+        ("ce_fabnative", b"kJA="),
+        ("ce_datacontenttype", b"text/plain"),
+        ("content-type", None),
+        ("Content-Type", b"text/plain"),
+    ],
+)
+def test_what_no_attribute_can_carry_is_a_native_entry_as_it_came(header):
+    envelope = lifted(record(header))
+    assert envelope.native == [header]
+    assert envelope.attributes() == lifted(record()).attributes()
+
+
+@pytest.mark.parametrize(
+    "name", ["ce_id", "ce_correlationid", "ce_myextension", "content-type", "ce_specversion"]
+)
+def test_of_two_headers_the_first_is_the_attribute_and_the_second_a_native_entry(name):
+    value = b"1.0"
+    envelope = lifted(record((name, value), (name, b"second"), (name, value)))
+    assert envelope.native == [(name, b"second"), (name, value)]
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-21T04:00:00Z", "2026-11-21T04:00:00.1Z", "2026-11-21T04:00:00.123456789-08:30"]
+)
+def test_a_time_that_the_record_says_is_the_time(text):
+    assert lifted(record(("ce_time", text.encode()))).time == text
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 253402300800000, 2**63 - 1])
+def test_a_timestamp_that_no_calendar_has_is_no_time(timestamp_ms):
+    assert lifted(record(timestamp_ms=timestamp_ms)).time is None
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "time"),
+    [(0, "1970-01-01T00:00:00.000000Z"), (253402300799999, "9999-12-31T23:59:59.999000Z")],
+)
+def test_the_first_and_the_last_timestamp_are_times(timestamp_ms, time):
+    assert lifted(record(timestamp_ms=timestamp_ms)).time == time
+
+
+def test_a_hop_trace_begins_the_chain_where_nothing_says_that_it_began_before():
+    hop = [("traceparent", TRACE), ("tracestate", b"a=1")]
+    began = lifted(record(*hop))
+    assert (began.get("traceparent"), began.get("tracestate")) == (TRACE.decode(), "a=1")
+    assert began.native == []
+    went_on = lifted(record(*hop, ("ce_traceparent", b"00-before")))
+    assert (went_on.get("traceparent"), went_on.get("tracestate")) == ("00-before", None)
+    assert went_on.native == hop
+
+
+def test_the_kind_gives_the_type_when_nobody_said_one():
+    assert lifted(record(("ce_fabkind", b"request"))).type == "io.agentfabric.request"
+
+
+# Who names it, and what is refused
+
+
+def test_an_id_is_the_records_or_the_edges_or_the_place_and_never_invented():
+    named = record(("ce_id", b"mine"))
+    assert lifted(named, fresh_id="fresh", offset=None).id == "mine"
+    assert lifted(record(), fresh_id="fresh").id == "fresh"
+    for nowhere in (None, -1):
+        with pytest.raises(CodecError, match="no ce_id"):
+            lifted(record(), offset=nowhere)
+    for bad in ("", "x" * (ID_CHARS_MAX + 1), "a\nb"):
+        with pytest.raises(CodecError, match="id"):
+            lifted(record(), fresh_id=bad)
+
+
+def test_the_place_in_a_long_topic_is_told_by_a_digest_that_fits_and_differs():
+    topics = ["a" * 248 + end for end in "xy"]
+    ids = {lifted(record(), topic=t, partition=2**31 - 1, offset=2**63 - 1).id for t in topics}
+    assert len(ids) == 2
+    assert all(re.fullmatch(r"~[0-9a-f]{32}:2147483647:9223372036854775807", id) for id in ids)
+    assert {len(id) for id in ids} == {ID_CHARS_MAX}
+    assert lifted(record(), topic="t" * 60).id == "t" * 60 + ":3:7"
+    assert lifted(record(), topic="t" * 61).id.startswith("~")
+
+
+@pytest.mark.parametrize("topic", ["", "a..b", "a/b", "x" * 250, "."])
+def test_a_topic_that_is_no_channel_is_refused(topic):
+    with pytest.raises(CodecError):
+        lifted(record(), topic=topic)
+
+
+def test_headers_over_the_bound_of_an_envelope_are_refused():
+    with pytest.raises(CodecError, match=str(HEADER_BYTES_MAX)):
+        lifted(record(("big", bytes(HEADER_BYTES_MAX))))
+
+
+def test_a_header_name_with_a_lone_surrogate_is_refused():
+    with pytest.raises(CodecError, match="surrogate"):
+        lifted(record(("\ud800", b"")))
+
+
+# There and back
+
+VALUES = (
+    st.none() | st.binary(max_size=30) | st.text(max_size=20).map(lambda text: text.encode("utf-8", "ignore"))
+)
+NAMES = st.sampled_from(
+    [
+        *(f"ce_{name}" for name in sorted(ATTRIBUTES)),
+        *("ce_specversion", "ce_fabnative", "ce_x", "ce_data", "content-type", "traceparent", "tracestate"),
+        *("kafka.key", "fab-said-id", "fab-hop", "x", ""),
+    ]
+) | st.text(st.characters(exclude_categories=("Cs",)), max_size=10)
+RECORDS = st.builds(
+    Record,
+    st.integers(0, 2**62),
+    st.integers(-1, 2**48),
+    VALUES,
+    VALUES,
+    st.lists(st.tuples(NAMES, VALUES | st.sampled_from([b"value", b"1.0", b"event", TRACE])), max_size=10),
+)
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20)
+ENVELOPES = st.builds(
+    lambda data, id, attributes, native, is_null: Envelope(
+        b"" if is_null else data,
+        **{
+            "source": "/a",
+            "type": "b",
+            **attributes,
+            "id": id,
+            "fabkind": "event",
+            "fabnull": "value" if is_null else None,
+        },
+    ).with_native(native),
+    st.binary(max_size=50),
+    TEXT.filter(bool),
+    st.dictionaries(
+        st.sampled_from(["myextension", *sorted(ATTRIBUTES - {"fabnull", "time", "expirytime", "fabloss"})]),
+        TEXT.filter(bool),
+    ),
+    st.lists(st.tuples(st.sampled_from(["kafka.key", "x", "fab-y", ""]), VALUES), max_size=4),
+    st.booleans(),
+)
+
+
+def spelled(header):
+    """A header as it may come back: by its own name, or by the one it was kept under."""
+    name, value = header
+    if name in ("traceparent", "tracestate"):
+        return {header, ("ce_" + name, value)}
+    return {header, ("fab-said-" + name.removeprefix("ce_"), value)}
+
+
+@pytest.mark.parametrize("withheld", [WITHHELD, NOBODY])
+@settings(max_examples=400, deadline=None)
+@given(record=RECORDS)
+@example(record=Record(0, -1, b"k", None, [("ce_fabnull", b"value"), ("ce_fabnull", b"value")]))
+@example(record=Record(0, -1, None, b"", [("ce_fabnull", b"value"), ("ce_partitionkey", b"")]))
+def test_a_record_comes_back_with_all_it_had(record, withheld):
+    envelope = lift(record, topic="t", partition=0, offset=1, source="/kafka/s", withheld=withheld).message
+    assert Envelope.from_nats(b"", envelope.nats_header(), envelope.data) == envelope
+    back = lower(envelope, record.offset, record.timestamp_ms).message
+    assert (back.offset, back.timestamp_ms, back.key, back.value) == (
+        record.offset, record.timestamp_ms, record.key, record.value
+    )  # fmt: skip
+    left = list(back.headers)
+    for header in record.headers:
+        if header[0] == "ce_fabloss" and header not in left:
+            assert header[1] is not None  # told again, with what this step adds
+            continue
+        found = next(kept for kept in left if kept in spelled(header))
+        left.remove(found)
+
+
+@settings(max_examples=400, deadline=None)
+@given(ENVELOPES)
+def test_an_envelope_comes_back_with_all_it_had(envelope):
+    lowered = lower(envelope, 1, TIME_MS).message
+    back = lift(lowered, topic="t", partition=0, offset=1, source="/kafka/s", withheld=NOBODY).message
+    assert back.data == envelope.data
+    assert envelope.attributes().items() <= back.attributes().items()
+    headers, theirs = (
+        native[1:] if native and native[0][0] == "kafka.key" else native
+        for native in (back.native, envelope.native)
+    )
+    assert headers == theirs
+    assert lower(back, 1, TIME_MS).message.key == lowered.key

@@ -162,7 +162,8 @@ class Refused(FabricError):
     """The fabric did not take the message, and says why and when to come back. Nothing was stored unless
     `unknown`.
 
-    `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`.
+    `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`,
+    `conflict` (somebody else wrote first).
     `unknown` is True when the outcome could not be learned: the message may or may not have been stored.
     `depth` (messages waiting) and `share` (this source's part of it, 0 to 1) are None where they do not
     apply.

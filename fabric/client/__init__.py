@@ -7,6 +7,7 @@ from fabric.client.agent import Agent
 from fabric.client.call import Invocation, Progress, Reply, failure_of
 from fabric.client.cards import AgentCard, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel, ChannelPublisher
+from fabric.client.crew import Crew
 from fabric.client.member import Member
 from fabric.client.receipt import Receipt
 from fabric.client.registry import AgentEvent, Watch
@@ -23,6 +24,7 @@ __all__ = [
     "Call",
     "Channel",
     "ChannelPublisher",
+    "Crew",
     "Crossing",
     "Fabric",
     "Invocation",

@@ -24,8 +24,8 @@ from fabric.client.cards import AgentCard, SideEffects, Skill, ToolContract, Too
 from fabric.client.channel import Channel
 from fabric.client.context import Cause, current_cause
 from fabric.client.desk import CallDesk
+from fabric.client.enrolment import Enrolment
 from fabric.client.identity import Identity
-from fabric.client.registry import Registry
 from fabric.client.running import Answers, Call
 from fabric.client.tool import Tool, ToolError
 from fabric.clock import now_us
@@ -60,7 +60,7 @@ class Agent:
         self,
         identity: Identity,
         desk: CallDesk,
-        registry: Registry,
+        enrolment: Enrolment,
         *,
         skills: Sequence[Skill | str],
         description: str,
@@ -72,7 +72,7 @@ class Agent:
         self.name = identity.name
         self.token = identity.token
         self._desk = desk
-        self._registry = registry
+        self._enrolment = enrolment
         self.calls_max = calls_max
         self.epoch = 0
         self._skills = tuple(Skill(skill) if isinstance(skill, str) else skill for skill in skills)
@@ -134,6 +134,11 @@ class Agent:
         """What it offers."""
         return tuple(tool.spec for tool in self._tools.values())
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call runs."""
+        return bool(self._running)
+
     def card(self) -> AgentCard:
         """Its card as the registry has it."""
         link = self.identity.link
@@ -169,44 +174,64 @@ class Agent:
 
     async def __aenter__(self) -> Self:
         """Registers; raises NameInUse when another live process holds the name."""
-        link = self.identity.link
-        self.epoch = await self._registry.claim(self, take_over=self._take_over)
-        self._answers = Answers(self.identity, self.epoch)
-        self._entered = True
-        self._subscription = link.connection.subscribe(subjects.calls_to(self.identity.token), self._arrived)
+        self.begin(await self._enrolment.claim(self, take_over=self._take_over))
         try:
-            await self._registry.announce(self)
+            await self._enrolment.announce(self)
         except BaseException:
-            self._entered = False
-            self._take_no_more()
-            self._registry.forget(self)
+            self.stop()
+            self._enrolment.forget(self)
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.leave()
 
+    def begin(self, epoch: int) -> None:
+        """This life starts: take calls from now on. Its card is written next."""
+        self.epoch = epoch
+        self._answers = Answers(self.identity, epoch)
+        self._entered = True
+        self._subscription = self.identity.link.connection.subscribe(
+            subjects.calls_to(self.identity.token), self._arrived
+        )
+
+    def stop(self) -> None:
+        """Take no more calls; what runs goes on. The registry is told next."""
+        self._entered = False
+        self._take_no_more()
+
     async def leave(self, grace_s: float = LEAVE_GRACE_S) -> None:
         """Leave the registry, take no more calls, let running ones end within the grace. Safe to call
         twice."""
         if not self._entered:
             return
-        self._entered = False
-        self._take_no_more()
+        self.stop()
         if self._update is not None:
             await asyncio.gather(self._update, return_exceptions=True)
         try:
-            await self._registry.withdraw(self)
+            await self._enrolment.withdraw(self)
         except FabricError as error:
             log.warning(
                 "agent %s left without telling the registry: %s; its lease will end", self.name, error
             )
+        await self.drain(grace_s)
+
+    async def drain(self, grace_s: float = LEAVE_GRACE_S) -> None:
+        """Until no call runs; those that still do after the grace are cancelled."""
         tasks = list(self._running.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace_s)
+        if not tasks:
+            return
+        await asyncio.wait(tasks, timeout=grace_s)
         for task in tasks:
             task.cancel("leaving")
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def notice(self) -> None:
+        """Tell the former holder of the name, where it takes its calls, that it is ours now."""
+        link, subject = self.identity.link, subjects.call(self.token, self.token)
+        header = self.identity.envelope(b"", kind="presence", subject=self.name).nats_header()
+        link.connection.writer.publish(subject.encode(), b"", header, b"")
+        link.connection.wake()
 
     def fenced(self) -> None:
         """Another process took the name over: take no more calls; those that run may end."""
@@ -226,7 +251,7 @@ class Agent:
     async def _keep_announced(self) -> None:
         while self._stale and self._subscription is not None:
             self._stale = False  # before the card is made: a tool added meanwhile has it made again
-            await self._registry.announce(self)
+            await self._enrolment.announce(self)
 
     # Calls
 
@@ -241,6 +266,9 @@ class Agent:
                 caller.decode(),
             )
             self._refuse(request, reply, "denied", "the source attribute is not the credential's name")
+            return
+        if request.kind == "presence":  # somebody may have taken our name over; our own notice says so too
+            self.identity.link.spawn(self._enrolment.check(self), f"fabric-check-{self.name}")
             return
         if request.kind == "cancel":
             task = self._running.get((caller, request.causationid or ""))

@@ -55,3 +55,8 @@ class AgentCard(msgspec.Struct, frozen=True, omit_defaults=True):
     def holder(self) -> str:
         """The lease that keeps this agent alive."""
         return f"{self.connection}.{self.process}"
+
+    @property
+    def keys(self) -> list[str]:
+        """What `find(skill=...)` finds it by: ids and tags of its skills."""
+        return [key for skill in self.skills for key in (skill.id, *skill.tags)]

@@ -7,9 +7,9 @@ import logging
 from fabric import subjects
 from fabric.client.link import Link
 from fabric.errors import FabricError, InternalError
-from fabric_codecs.nats.headers import stored_at
+from fabric_codecs.nats.headers import stored_at, value_in
 
-__all__ = ["HELD", "LEASE_REFRESH_S", "LEASE_TTL_S", "Lease"]
+__all__ = ["LEASE_REFRESH_S", "LEASE_TTL_S", "Lease", "is_held"]
 
 log = logging.getLogger("fabric.registry")
 
@@ -28,12 +28,14 @@ class Lease:
         self._link = link
         self._subject = subjects.lease(link.token, link.process)
         self._keeper: asyncio.Task[None] | None = None
+        self._taking = asyncio.Lock()
 
     async def keep(self) -> None:
         """Hold it from now on. Raises FabricError when it cannot be taken."""
-        if self._keeper is None:
-            await self._write(HELD, self._ttl_s)
-            self._keeper = asyncio.create_task(self._refresh(), name="fabric-lease")
+        async with self._taking:
+            if self._keeper is None:
+                await self._write(HELD, self._ttl_s)
+                self._keeper = asyncio.create_task(self._refresh(), name="fabric-lease")
 
     def reconnected(self) -> None:
         """The server was away: refresh at once."""
@@ -65,3 +67,8 @@ class Lease:
         reply = await self._link.connection.request(self._subject, state, header=header, timeout_s=timeout_s)
         if not stored_at(reply.data):
             raise InternalError(f"the lease was not stored: {reply.data.decode('utf-8', 'replace')}")
+
+
+def is_held(header: bytes, data: bytes) -> bool:
+    """Whether a message of the registry says that a lease is held; else it was released, or has ended."""
+    return not value_in(header, b"Nats-Marker-Reason") and data == HELD

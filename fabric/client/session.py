@@ -5,16 +5,18 @@ Above: `fabric.connect`, the node's edges (`on_behalf_of`), agents. Below: `fabr
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from fabric.client.agent import Agent
 from fabric.client.call import Invocation, Progress, Reply, call
 from fabric.client.cards import AgentCard, Skill
 from fabric.client.channel import Channel
+from fabric.client.crew import Crew
 from fabric.client.desk import CallDesk
+from fabric.client.enrolment import Enrolment
 from fabric.client.identity import Identity
-from fabric.client.lease import LEASE_REFRESH_S, LEASE_TTL_S
+from fabric.client.lease import LEASE_REFRESH_S, LEASE_TTL_S, Lease
 from fabric.client.link import Link
 from fabric.client.registry import Registry, Watch
 from fabric.client.story import Crossing, read_story
@@ -45,7 +47,8 @@ class Session(Link):
     ) -> None:
         super().__init__(servers, name=name, credentials=credentials)
         self.calls = CallDesk(self)
-        self.registry = Registry(self, lease_ttl_s=lease_ttl_s, refresh_s=lease_refresh_s)
+        self.registry = Registry(self, grace_s=2 * lease_refresh_s)
+        self.enrolment = Enrolment(self, Lease(self, lease_ttl_s, lease_refresh_s))
         self._opened = False
 
     async def open(self, timeout_s: float = 10.0) -> None:
@@ -65,12 +68,14 @@ class Session(Link):
         if self.connection.is_up:
             await self.journal.flush(CLOSE_TIMEOUT_S)
         await self.registry.close()
+        await self.enrolment.close()
         await self.end_tasks()
         await self.publisher.close()
         self.reader.close()
         await self.connection.close()
 
     def _reconnected(self) -> None:
+        self.enrolment.reconnected()
         self.registry.reconnected()
         for member in list(self.members):
             member.reconnected()
@@ -124,12 +129,17 @@ class Fabric(Identity):
         return Agent(
             Identity(self.session, name),
             self.session.calls,
-            self.session.registry,
+            self.session.enrolment,
             skills=skills,
             description=description,
             version=version,
             take_over=take_over,
         )
+
+    def crew(self, agents: Iterable[Agent]) -> Crew:
+        """Many agents of this process that join and leave together: `async with fab.crew(fab.agent(name) for
+        name in names)`."""
+        return Crew(agents, self.session.enrolment)
 
     async def call(
         self,
@@ -153,8 +163,8 @@ class Fabric(Identity):
         return Invocation(self.session.calls, self, request, deadline_s)
 
     async def find(self, *, skill: str | None = None, name: str | None = None) -> AsyncIterator[AgentCard]:
-        """Live agents, by skill (id or tag) or name."""
-        async for card in self.session.registry.find(skill, name):
+        """Live agents, by skill (id or tag) or name, in the order in which they joined."""
+        for card in await self.session.registry.find(skill, name):
             yield card
 
     async def agent_card(self, name: str) -> AgentCard | None:

@@ -41,6 +41,7 @@ TICK_S = 0.25
 NO_LEADER_RETRY_S = 0.25
 FULL_RETRY_MS = 1000
 FULL = {10077: "the log is full", 10047: "the stream has no room", 10023: "the server has no resources"}
+CONFLICT = {10071, 10164}  # it expected another last message
 BUSY = {10167, 10158}  # ingest queue full; the same id is being stored
 
 
@@ -257,6 +258,8 @@ def _refusal(header: bytes, data: bytes) -> Refused | None:
         return None
     if code in FULL:
         return Refused("full", retry_after_ms=FULL_RETRY_MS, detail=f"{FULL[code]} ({words})")
+    if code in CONFLICT:
+        return Refused("conflict", detail=words)
     if code == 10054:
         return Refused("too_large", detail=words)
     return Refused("denied", detail=f"{words} ({code})")

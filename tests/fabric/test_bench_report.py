@@ -66,3 +66,16 @@ async def test_participants_take_turns() -> None:
 
     await in_turn(2, {"ours": lambda: part("ours"), "raw": lambda: part("raw")})
     assert order == ["ours", "raw", "ours", "raw"]
+
+
+def test_a_goal_against_nobody_is_in_the_rows_unit() -> None:
+    row = Row(id="x", what="x", unit="agents/s", goals=(Goal("", 20_000),))
+    assert row.goal == ">= 20,000 agents/s"
+    for figure, met in ((19_999.0, False), (20_000.0, True)):
+        assert Result(row, [{"ours": Measured(values={"x": figure})}]).met is met
+
+
+def test_a_figure_that_a_peer_does_not_have_is_not_asked_of_it() -> None:
+    result = Result(RATE, [{"ours": Measured(values={"rate": 1.0}), "raw": Measured(values={})}])
+    assert result.peers == []
+    assert result.document()["against"] == {}

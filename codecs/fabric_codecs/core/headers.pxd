@@ -82,6 +82,11 @@ cdef inline int put_value(Writer* w, const unsigned char* value, Py_ssize_t size
     """A header value, percent-encoded where the binding asks for it."""
     cdef Py_ssize_t at, run = 0
     cdef const char* hexdigits = b"0123456789ABCDEF"
+    cdef bint any_special = False
+    for at in range(size):  # nearly always none: a loop without a way out, sixteen bytes a step
+        any_special |= not plain(value[at])
+    if not any_special:
+        return put(w, value, size)
     for at in range(size):
         if not plain(value[at]):
             put(w, value + run, at - run)

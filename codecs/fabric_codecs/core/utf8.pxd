@@ -11,7 +11,7 @@ cdef inline Py_ssize_t ascii_run(const unsigned char* p, Py_ssize_t size) noexce
     cdef uint64_t word
     while size - at >= 8:
         memcpy(&word, p + at, 8)
-        if word & 0x8080808080808080:
+        if word & 0x8080808080808080ULL:
             break
         at += 8
     return at

@@ -17,16 +17,14 @@ In: the record, and what only the edge knows (where it stands in which topic, wh
 from hashlib import sha256
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
+from fabric_codecs.core.block cimport NATIVE_HEAD, put_end, put_entry, put_head, put_native
 from fabric_codecs.core.headers cimport memmem, put_value
-from fabric_codecs.core.native cimport put_base64, put_count, put_entry
-from fabric_codecs.core.rfc3339 cimport floored, is_timestamp, render_second
-from fabric_codecs.core.writer cimport (
-    Writer, put, put_decimal, put_u8, reserve, writer_bytes, writer_free, writer_init
-)
-from fabric_codecs.envelope cimport envelope_from_nats
+from fabric_codecs.core.rfc3339 cimport is_timestamp, put_timestamp
+from fabric_codecs.core.utf8 cimport utf8_fault
+from fabric_codecs.core.writer cimport Writer, put, put_decimal, put_u8, reserve, writer_bytes, writer_free, writer_init
+from fabric_codecs.envelope cimport envelope_of_block
 from fabric_codecs.kafka.records cimport Record
 
 from fabric_codecs.bounds import HEADER_BYTES_MAX, ID_CHARS_MAX
@@ -63,7 +61,6 @@ cdef frozenset KINDS = frozenset((
 ))
 cdef int64_t TIME_MS_MAX = 253402300800000  # the year 10000
 cdef str NATIVE_KEY = "kafka.key"
-cdef str SAID = "fab-said-"
 cdef str CHAIN = "ce_traceparent"
 cdef Py_ssize_t BLOCK_MAX = HEADER_BYTES_MAX
 cdef Py_ssize_t ID_MAX = ID_CHARS_MAX
@@ -74,15 +71,16 @@ cdef dict CHANNELS = {}  # of topics
 cdef class _Header:
     # What becomes of the headers of one name.
     cdef int role, form
-    cdef str attribute
-    cdef bytes lead  # what the attribute's line begins with, the line's end before it included
+    cdef str attribute, said
+    cdef bytes lead  # what the attribute's line begins with
     cdef uint64_t bit
 
     def __init__(self, str attribute, int role):
         self.attribute = attribute
         self.role = role
         self.form = FORMS.get(attribute, ANY)
-        self.lead = f"\r\nce-{attribute}: ".encode()
+        self.said = f"fab-said-{attribute}"
+        self.lead = f"ce-{attribute}: ".encode()
         self.bit = BITS.get(attribute, 0)  # 0: an extension, looked for in what was written
 
 
@@ -131,15 +129,17 @@ cdef Py_ssize_t characters(bytes value):
     """How many the text has; -1 when it is not UTF-8, or holds a control character (U+0000 to 1F, U+007F to 9F)."""
     cdef const unsigned char* text = <const unsigned char*>PyBytes_AS_STRING(value)
     cdef Py_ssize_t at, size = PyBytes_GET_SIZE(value), count = 0
+    cdef bint any_special = False
+    for at in range(size):
+        any_special |= text[at] < 0x20 or text[at] > 0x7E
+    if not any_special:
+        return size
     for at in range(size):
         if text[at] < 0x20 or text[at] == 0x7F or (text[at] == 0xC2 and at + 1 < size and text[at + 1] < 0xA0):
             return -1
         count += (text[at] & 0xC0) != 0x80
-    if count < size or (size and text[size - 1] >= 0x80):
-        try:
-            PyUnicode_DecodeUTF8(<const char*>text, size, NULL)
-        except UnicodeDecodeError:
-            return -1
+    if (count < size or (size and text[size - 1] >= 0x80)) and utf8_fault(text, size) >= 0:
+        return -1
     return count
 
 
@@ -165,7 +165,7 @@ cdef bint has(list headers, str name):
 cdef class _Lifting:
     # One record on its way: the header block without its end, the native entries, the attributes that are there.
     cdef Writer block, native
-    cdef uint32_t entries
+    cdef int entries
     cdef uint64_t seen
     cdef bint is_specversion_said, is_null_said, is_key_shadowed
     cdef bytes partition_key, kind
@@ -185,36 +185,38 @@ cdef class _Lifting:
 
     cdef int line(self, bytes lead, bytes value) except -1:
         self.say(lead)
-        return put_value(&self.block, <const unsigned char*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        put_value(&self.block, <const unsigned char*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        return put_end(&self.block)
 
     cdef int entry(self, str name, bytes value) except -1:
         cdef Py_ssize_t size
-        cdef const char* utf8
+        cdef const unsigned char* utf8
         try:
-            utf8 = PyUnicode_AsUTF8AndSize(name, &size)
+            utf8 = <const unsigned char*>PyUnicode_AsUTF8AndSize(name, &size)
         except UnicodeEncodeError:
             raise wrong(f"header name {name!r} holds a lone surrogate, which UTF-8 cannot carry") from None
         if value is None:
             put_entry(&self.native, utf8, size, NULL, 0)
         else:
-            put_entry(&self.native, utf8, size, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+            put_entry(&self.native, utf8, size, <const unsigned char*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
         if self.entries == 0 and name == NATIVE_KEY:
             self.is_key_shadowed = True
         self.entries += 1
         return 0
 
-    cdef bint is_there(self, _Header header):
+    cdef bint is_there(self, _Header header) except -1:
+        cdef bytes lead
         if header.bit:
             return self.seen & header.bit != 0
-        return memmem(
-            self.block.data, self.block.size, PyBytes_AS_STRING(header.lead), PyBytes_GET_SIZE(header.lead)
-        ) != NULL
+        # Values have no line's end in them, so this is the beginning of a line.
+        lead = b"\r\n" + header.lead
+        return memmem(self.block.data, self.block.size, PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead)) != NULL
 
     cdef int attribute(self, str name, _Header header, bytes value) except -1:
         if self.is_there(header):
             return self.entry(name, value)
         if header.attribute in self.withheld or not fits(header.form, value):
-            return self.entry(SAID + header.attribute if header.bit & SAID_ANYHOW else name, value)
+            return self.entry(header.said if header.bit & SAID_ANYHOW else name, value)
         self.seen |= header.bit
         if header.bit == PARTITION_KEY:
             self.partition_key = value
@@ -240,65 +242,44 @@ cdef class _Lifting:
         if record.value is None and value == b"value" and not self.is_null_said:
             self.is_null_said = True
             return 0
-        return self.entry(SAID + header.attribute, value)
+        return self.entry(header.said, value)
 
-    cdef bytes head(self, bytes key):
-        """The block, with what stands in the key's place."""
+    cdef int key(self, bytes key) except -1:
+        """The key as an attribute, or as the first of the native entries; and these."""
         cdef bint is_native = self.is_key_shadowed
-        cdef Writer* w = &self.block
-        cdef Writer whole
-        if key is None:
-            is_native |= self.partition_key is not None
-        elif self.partition_key is not None:
+        cdef Writer entries
+        if self.partition_key is not None or key is None:
             is_native |= key != self.partition_key
         elif key and characters(key) > 0:
-            self.line(b"\r\nce-partitionkey: ", key)
+            self.line(b"ce-partitionkey: ", key)
         else:
             is_native = True
-        if not is_native and not self.entries:
-            self.say(b"\r\n\r\n")
-            return writer_bytes(w)
-        writer_init(&whole)
+        if not is_native:
+            return put_native(&self.block, &self.native, self.entries)
+        writer_init(&entries)
         try:
-            put_count(&whole, self.entries + is_native)
-            if is_native and key is None:
-                put_entry(&whole, b"kafka.key", 9, NULL, 0)
-            elif is_native:
-                put_entry(&whole, b"kafka.key", 9, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-            put(&whole, self.native.data, self.native.size)
-            self.say(b"\r\nFab-Native: ")
-            put_base64(w, whole.data, whole.size)
+            if key is None:
+                put_entry(&entries, b"kafka.key", 9, NULL, 0)
+            else:
+                put_entry(&entries, b"kafka.key", 9, <const unsigned char*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+            if self.entries:
+                put(&entries, self.native.data + NATIVE_HEAD, self.native.size - NATIVE_HEAD)
+            return put_native(&self.block, &entries, self.entries + 1)
         finally:
-            writer_free(&whole)
-        self.say(b"\r\n\r\n")
-        return writer_bytes(w)
-
-    cdef int time(self, int64_t time_ms) except -1:
-        cdef char text[28]
-        cdef int64_t second = floored(time_ms, 1000)
-        cdef int milli = <int>(time_ms - second * 1000)
-        if not 0 <= time_ms < TIME_MS_MAX:
-            return 0
-        render_second(text, second)
-        text[19] = 46
-        text[20], text[21], text[22] = 48 + milli // 100, 48 + milli // 10 % 10, 48 + milli % 10
-        text[23] = text[24] = text[25] = 48
-        text[26] = 90
-        self.say(b"\r\nce-time: ")
-        return put(&self.block, text, 27)
+            writer_free(&entries)
 
 
 cdef int put_id(_Lifting to, bytes topic, int partition, object offset, str fresh_id) except -1:
     cdef Writer* w = &to.block
     cdef Py_ssize_t start
-    to.say(b"\r\nce-id: ")
     if fresh_id is not None:
-        given = fresh_id.encode()
+        given = fresh_id.encode("utf-8", "surrogatepass")
         if not fits(ID_FORM, given):
             raise wrong(f"id {fresh_id!r} is not 1 to {ID_MAX} characters of text")
-        return to.line(b"", given)
+        return to.line(b"ce-id: ", given)
     if offset is None or offset < 0 or partition < 0:
         raise wrong("the record has no ce_id, no place in a log, and was given no id")
+    to.say(b"ce-id: ")
     start = w.size
     to.say(topic)
     put_place(w, partition, offset)
@@ -306,7 +287,7 @@ cdef int put_id(_Lifting to, bytes topic, int partition, object offset, str fres
         w.size = start
         to.say(b"~" + sha256(topic).hexdigest()[:32].encode())
         put_place(w, partition, offset)
-    return 0
+    return put_end(w)
 
 
 cdef int put_place(Writer* w, int partition, int64_t offset) except -1:
@@ -316,37 +297,44 @@ cdef int put_place(Writer* w, int partition, int64_t offset) except -1:
     return put_decimal(w, offset)
 
 
+cdef int put_what_was_not_said(_Lifting to, Record record, bytes topic, int partition, object offset, str fresh_id) except -1:
+    if not to.seen & ID:
+        put_id(to, topic, partition, offset, fresh_id)
+    if not to.seen & TYPE:
+        to.line(b"ce-type: io.agentfabric.", to.kind)
+    if not to.seen & SUBJECT:
+        to.line(b"ce-subject: ", topic)
+    if not to.seen & TIME and 0 <= record.timestamp_ms < TIME_MS_MAX:
+        to.say(b"ce-time: ")
+        put_timestamp(&to.block, record.timestamp_ms * 1000)
+        put_end(&to.block)
+    if not to.seen & FABKIND:
+        to.say(b"ce-fabkind: event\r\n")
+    if not to.seen & (FABPROTO | FABVER | FABMETHOD):
+        to.say(b"ce-fabproto: kafka\r\nce-fabver: 2\r\nce-fabmethod: Produce\r\n")
+    if record.value is None:
+        to.say(b"ce-fabnull: value\r\n")
+    return 0
+
+
 def lift(
     Record record not None, *, str topic not None, int partition, object offset, str source not None,
     str fresh_id=None, frozenset withheld not None=WITHHELD,
 ):
     cdef _Lifting to = _Lifting.__new__(_Lifting)
-    cdef bytes channel = channel_of(topic)
+    cdef bytes channel = channel_of(topic), block
     cdef tuple header
     to.withheld = withheld
     to.kind = b"event"
-    to.say(b"NATS/1.0\r\nce-specversion: 1.0")
+    put_head(&to.block)
     for header in record.headers:
         name, value = header
         to.header(record, name, value)
-    if not to.seen & ID:
-        put_id(to, channel, partition, offset, fresh_id)
     if not to.seen & SOURCE:
-        to.line(b"\r\nce-source: ", source.encode())
-    if not to.seen & TYPE:
-        to.line(b"\r\nce-type: io.agentfabric.", to.kind)
-    if not to.seen & SUBJECT:
-        to.say(b"\r\nce-subject: ")
-        to.say(channel)
-    if not to.seen & TIME:
-        to.time(record.timestamp_ms)
-    if not to.seen & FABKIND:
-        to.say(b"\r\nce-fabkind: event")
-    if not to.seen & (FABPROTO | FABVER | FABMETHOD):
-        to.say(b"\r\nce-fabproto: kafka\r\nce-fabver: 2\r\nce-fabmethod: Produce")
-    if record.value is None:
-        to.say(b"\r\nce-fabnull: value")
-    block = to.head(record.key)
-    if PyBytes_GET_SIZE(block) > BLOCK_MAX:
-        raise wrong(f"headers of {len(block)} bytes, allowed are {BLOCK_MAX}")
-    return Translation(envelope_from_nats(b"", block, b"" if record.value is None else record.value))
+        to.line(b"ce-source: ", source.encode())
+    put_what_was_not_said(to, record, channel, partition, offset, fresh_id)
+    to.key(record.key)
+    put_end(&to.block)
+    if to.block.size > BLOCK_MAX:
+        raise wrong(f"headers of {to.block.size} bytes, allowed are {BLOCK_MAX}")
+    return Translation(envelope_of_block(writer_bytes(&to.block), b"" if record.value is None else record.value))

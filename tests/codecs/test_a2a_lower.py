@@ -7,7 +7,7 @@ import pytest
 from a2a.types import StreamResponse, TaskState
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from fabric_codecs.a2a.lower import (
+from fabric_codecs.a2a.events import (
     LOSS_EXTENSION,
     lower_error,
     lower_progress,

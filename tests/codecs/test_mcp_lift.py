@@ -12,7 +12,7 @@ from fabric_codecs.bounds import MCP_META_BYTES_MAX
 from fabric_codecs.core.jsonrpc import id_of_corr, read_rpc
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.lift import lift_call
+from fabric_codecs.mcp.call import lift_call
 from fabric_codecs.mcp.wire import (
     LEGACY,
     MODERN,

@@ -13,7 +13,7 @@ from mcp_types.jsonrpc import JSONRPCNotification
 
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.lower import lower_failure, lower_progress, lower_result
+from fabric_codecs.mcp.answer import lower_failure, lower_progress, lower_result
 from fabric_codecs.mcp.tools import NAME_CHARS_MAX, lower_tool, split_tool_name, tool_name
 from fabric_codecs.mcp.wire import LEGACY, MODERN, write_discovered, write_initialized, write_tools
 from fabric_codecs.translate.losses import Loss, LossCode

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import msgspec
 
-from fabric_codecs.a2a.lift import lift_send
-from fabric_codecs.a2a.lower import lower_error, lower_response
-from fabric_codecs.a2a.lower import lower_progress as lower_a2a_progress
+from fabric_codecs.a2a.call import lift_send
+from fabric_codecs.a2a.events import lower_error, lower_response
+from fabric_codecs.a2a.events import lower_progress as lower_a2a_progress
 from fabric_codecs.a2a.model import StreamItem
 from fabric_codecs.a2a.wire import read_send, read_task_query, version_is_served, write_item
 from fabric_codecs.bounds import JSON_DEPTH_MAX
@@ -31,8 +31,8 @@ from fabric_codecs.kafka.requests import (
 )
 from fabric_codecs.kafka.wire import FieldReader, FrameReader
 from fabric_codecs.mcp import wire as mcp_wire
-from fabric_codecs.mcp.lift import lift_call
-from fabric_codecs.mcp.lower import lower_failure, lower_progress, lower_result
+from fabric_codecs.mcp.call import lift_call
+from fabric_codecs.mcp.answer import lower_failure, lower_progress, lower_result
 from fabric_codecs.mcp.tools import split_tool_name, tool_name
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lift import lift as lift_from_mqtt

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from fabric_codecs.a2a.lower import lower_error, lower_progress, lower_response, with_losses
+from fabric_codecs.a2a.events import lower_error, lower_progress, lower_response, with_losses
 from fabric_codecs.a2a.model import TERMINAL, Artifact, Json, Message, StreamItem, Task, TaskState, TaskStatus
 from fabric_codecs.a2a.wire import write_item
 from fabric_codecs.envelope import Envelope

@@ -30,8 +30,8 @@ from fabric_bridges.refusal import as_answer
 from fabric_codecs.core.jsonrpc import write_result
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.lift import lift_call
-from fabric_codecs.mcp.lower import lower_failure, lower_progress, lower_result
+from fabric_codecs.mcp.call import lift_call
+from fabric_codecs.mcp.answer import lower_failure, lower_progress, lower_result
 from fabric_codecs.mcp.tools import split_tool_name
 from fabric_codecs.mcp.wire import ToolCall
 from fabric_codecs.names import encode_level

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fabric_codecs.a2a.lower import LOSS_EXTENSION
+from fabric_codecs.a2a.events import LOSS_EXTENSION
 from fabric_codecs.a2a.wire import MEDIA_TYPES, VERSION
 
 __all__ = ["CardSkill", "card_document", "write_card", "write_cards"]

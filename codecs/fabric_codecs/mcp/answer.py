@@ -25,7 +25,7 @@ from fabric_codecs.core.jsonrpc import write_request
 from fabric_codecs.core.jsonscan import check, compose, quote, scan
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.lift import CONVERSATION_KEY
+from fabric_codecs.mcp.call import CONVERSATION_KEY
 from fabric_codecs.mcp.wire import PROGRESS, write_result_body
 from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
 from fabric_codecs.translate.media import is_json, media_type_of

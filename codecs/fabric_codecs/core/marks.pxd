@@ -1,0 +1,19 @@
+# The names of marks and of the attributes they carry; see marks.pyx.
+
+cdef enum:  # attributes
+    # In the order of NAMES, which is that of their lengths: a name is looked for among those of its length.
+    ID, TYPE, TIME, SOURCE, FABVER, FABSEQ, SUBJECT, FABKIND, FABCORR, FABLIVE, FABHOPS, FABNULL, FABLOSS,
+    FABPROTO, FABREPLY, FABFINAL, FABEPOCH, FABMETHOD, FABBUDGET, DATASCHEMA, TRACESTATE, EXPIRYTIME,
+    TRACEPARENT, CAUSATIONID, FABPRIORITY, PARTITIONKEY, CORRELATIONID, DATACONTENTTYPE, ATTRIBUTES_COUNT
+
+
+cdef struct Value:
+    const unsigned char* text  # NULL: not there
+    Py_ssize_t size
+    bint coded  # percent-encoded, as in a header block
+
+
+cdef int attribute_of(const unsigned char* name, Py_ssize_t size) noexcept nogil
+cdef const char* attribute_text(int which) noexcept nogil
+cdef Py_ssize_t attribute_size(int which) noexcept nogil
+cdef bint is_reserved(const unsigned char* name, Py_ssize_t size)

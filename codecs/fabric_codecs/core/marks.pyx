@@ -1,0 +1,65 @@
+# Marks: what a JSON message says for the fabric, as members `io.agentfabric/<name>` of MCP's `_meta` and A2A's `metadata`.
+# Both codecs lift (`lifted`) and lower (`told`) them with the names below, so that an attribute has one name in both.
+#
+#   io.agentfabric/<attribute>        an attribute of the envelope; correlationid is `conversation`
+#   io.agentfabric/loss               the codes of what was lost so far
+#   io.agentfabric/native             native headers of other protocols: [name, text], [name, null], [name, base64, "base64"]
+
+from libc.string cimport memcmp
+
+cdef tuple NAMES = (
+    b"id", b"type", b"time", b"source", b"fabver", b"fabseq", b"subject", b"fabkind", b"fabcorr", b"fablive", b"fabhops",
+    b"fabnull", b"fabloss", b"fabproto", b"fabreply", b"fabfinal", b"fabepoch", b"fabmethod", b"fabbudget", b"dataschema",
+    b"tracestate", b"expirytime", b"traceparent", b"causationid", b"fabpriority", b"partitionkey", b"correlationid",
+    b"datacontenttype",
+)
+cdef enum:
+    NAME_BYTES_MAX = 15
+
+cdef const char* name_text[ATTRIBUTES_COUNT]
+cdef Py_ssize_t name_size[ATTRIBUTES_COUNT]
+cdef int of_length[NAME_BYTES_MAX + 2]  # the first name of that length
+
+
+def _index():
+    cdef int which, length, at = 0
+    for which in range(ATTRIBUTES_COUNT):
+        name_text[which] = <bytes>NAMES[which]
+        name_size[which] = len(NAMES[which])
+    for length in range(NAME_BYTES_MAX + 2):
+        while at < ATTRIBUTES_COUNT and name_size[at] < length:
+            at += 1
+        of_length[length] = at
+
+
+_index()
+
+
+cdef int attribute_of(const unsigned char* name, Py_ssize_t size) noexcept nogil:
+    """Which attribute the name is; -1 for none of the fabric's own."""
+    cdef int which
+    if size > NAME_BYTES_MAX:
+        return -1
+    for which in range(of_length[size], of_length[size + 1]):
+        if memcmp(name, name_text[which], size) == 0:
+            return which
+    return -1
+
+
+cdef const char* attribute_text(int which) noexcept nogil:
+    return name_text[which]
+
+
+cdef Py_ssize_t attribute_size(int which) noexcept nogil:
+    return name_size[which]
+
+
+cdef bint is_reserved(const unsigned char* name, Py_ssize_t size):
+    """Whether `io.agentfabric/<name>` means something of its own."""
+    return (<const char*>name)[:size] in RESERVED
+
+
+cdef frozenset RESERVED = frozenset((
+    b"loss", b"native", b"data", b"text", b"error", b"tool", b"contract", b"conversation", b"progress", b"total", b"code",
+    b"retriable",
+))

@@ -1,0 +1,200 @@
+# Lowering from an envelope: its attributes where they stand in the header block, written as marks; its native entries, put
+# back where their names say they came from. See `marks` for the names.
+
+from base64 import b64encode
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp, memset
+
+from fabric_codecs.core.block cimport Line, Lines, lines_of, next_line, put_unescaped
+from fabric_codecs.core.jsonwrite cimport put_inner
+from fabric_codecs.core.marks cimport (
+    ATTRIBUTES_COUNT, CORRELATIONID, FABLOSS, Value, attribute_of, attribute_size, attribute_text, is_reserved,
+)
+from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
+from fabric_codecs.envelope cimport Envelope
+
+import msgspec
+
+from fabric_codecs.core.jsonscan import check, quote
+from fabric_codecs.errors import CodecError
+from fabric_codecs.translate.losses import loss_codes
+
+cdef enum:
+    PREFIX_BYTES = 15
+
+
+cdef int read_told(Envelope envelope, Told* told, list kept) except -1:
+    """The attributes of an envelope where they stand. `kept` holds what the places point into."""
+    cdef bytes block = envelope._block if envelope._attributes is None else envelope.nats_header()
+    cdef Lines lines
+    cdef Line line
+    cdef Value* value
+    cdef int which
+    memset(told.known, 0, sizeof(told.known))
+    told.native.text = NULL
+    told.others = 0
+    kept.append(block)
+    lines_of(&lines, <const unsigned char*>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
+    while next_line(&lines, &line):
+        if not line.is_attribute:
+            if line.name_size == 10 and memcmp(line.name, b"Fab-Native", 10) == 0 and told.native.text == NULL:
+                told.native.text = line.value
+                told.native.size = line.size
+            continue
+        which = attribute_of(line.name, line.name_size)
+        if which >= 0:
+            value = &told.known[which]
+        elif line.name_size == 11 and memcmp(line.name, b"specversion", 11) == 0:
+            continue
+        else:
+            value = other_value(told, line.name, line.name_size)
+        if value.text == NULL:  # of two lines of one name the first counts
+            value.text = line.value
+            value.size = line.size
+            value.coded = memchr(line.value, c"%", line.size) != NULL
+    return 0
+
+
+cdef Value* other_value(Told* told, const unsigned char* name, Py_ssize_t size) except NULL:
+    cdef int at
+    for at in range(told.others):
+        if told.other_name[at].size == size and memcmp(told.other_name[at].text, name, size) == 0:
+            return &told.other[at]
+    if told.others == OTHERS_MAX:
+        raise CodecError(f"more than {OTHERS_MAX} attributes of other vocabularies", protocol="envelope")
+    at = told.others
+    told.others += 1
+    told.other_name[at].text = name
+    told.other_name[at].size = size
+    told.other[at].text = NULL
+    return &told.other[at]
+
+
+cdef bint is_text(const Value* value, const char* text, Py_ssize_t size) noexcept nogil:
+    return value.text != NULL and value.size == size and memcmp(value.text, text, size) == 0
+
+
+cdef int put_value_inner(Writer* w, const Value* value) except -1:
+    """A value inside a JSON string."""
+    cdef Writer undone
+    cdef bytes text
+    if not value.coded:
+        return put_inner(w, value.text, value.size)
+    writer_init(&undone)
+    try:
+        put_unescaped(&undone, value.text, value.size)
+        # Latin-1 and broken UTF-8 never come from our own writers; a peer's are shown, not refused.
+        text = writer_bytes(&undone).decode("utf-8", "replace").encode()
+    finally:
+        writer_free(&undone)
+    return put_inner(w, <const unsigned char*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef int put_value_string(Writer* w, const Value* value) except -1:
+    put_u8(w, c'"')
+    put_value_inner(w, value)
+    return put_u8(w, c'"')
+
+
+cdef int put_mark(Writer* w, const unsigned char* name, Py_ssize_t size, const Value* value) except -1:
+    put(w, b',"io.agentfabric/', 2 + PREFIX_BYTES)
+    put(w, name, size)
+    put(w, b'":', 2)
+    return put_value_string(w, value)
+
+
+cdef int put_marks(Writer* w, Told* told, unsigned long long skip) except -1:
+    """`,"io.agentfabric/<attribute>":"<value>"` for each that is there and not in `skip`; losses are written by `put_losses`."""
+    cdef int which, at
+    for which in range(ATTRIBUTES_COUNT):
+        if told.known[which].text == NULL or skip >> which & 1 or which == FABLOSS:
+            continue
+        if which == CORRELATIONID:
+            put_mark(w, <const unsigned char*><const char*>b"conversation", 12, &told.known[which])
+        else:
+            put_mark(w, <const unsigned char*>attribute_text(which), attribute_size(which), &told.known[which])
+    for at in range(told.others):
+        put_mark(w, told.other_name[at].text, told.other_name[at].size, &told.other[at])
+    return 0
+
+
+cdef int put_losses(Writer* w, Told* told, tuple losses, bint in_words) except -1:
+    """`,"io.agentfabric/loss":[...]`, earlier ones first; nothing when nothing was lost. `in_words` tells those of this step
+    with field and outcome, as A2A's extension has it."""
+    cdef str so_far = ""
+    cdef bytes raw
+    if told.known[FABLOSS].text == NULL and not losses:
+        return 0
+    if told.known[FABLOSS].text != NULL:
+        so_far = (<const char*>told.known[FABLOSS].text)[:told.known[FABLOSS].size].decode("ascii", "replace")
+    if in_words:
+        earlier = [{"code": code} for code in so_far.split(",") if code]
+        raw = msgspec.json.encode(earlier + [{"code": one.code, "field": one.field, "outcome": one.outcome} for one in losses])
+    else:
+        raw = msgspec.json.encode(loss_codes(losses, so_far).split(","))
+    put(w, b',"io.agentfabric/loss":', 23)
+    return put(w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
+
+cdef dict native_rooms(Envelope envelope, Told* told, frozenset rooms):
+    """The native entries by room: `{"_meta": [(name, raw JSON), ...]}`; those of other protocols, and what is no JSON, under "".
+    Of two of one name the first counts, and none repeats a mark."""
+    found = {"": []}
+    if told.native.text == NULL:
+        return found
+    seen = set()
+    for name, value in envelope.native:
+        room, slash, member = name.partition("/")
+        if not slash or room not in rooms or value is None or not is_json(value):
+            found[""].append((name, value))
+        elif name not in seen and not is_told(told, member):
+            seen.add(name)
+            found.setdefault(room, []).append((member, value))
+    return found
+
+
+cdef bint is_json(bytes value):
+    try:
+        check(value)
+    except CodecError:
+        return False
+    return True
+
+
+cdef bint is_told(Told* told, str member):
+    cdef bytes name
+    cdef int which
+    if not member.startswith("io.agentfabric/"):
+        return False
+    name = member[PREFIX_BYTES:].encode()
+    which = attribute_of(<const unsigned char*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+    return is_reserved(<const unsigned char*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)) or (which >= 0 and told.known[which].text != NULL)
+
+
+cdef int put_members(Writer* w, list members) except -1:
+    """`,"name":value` for each."""
+    cdef bytes raw
+    for name, value in members or ():
+        raw = b"," + quote(name) + b":" + value
+        put(w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+    return 0
+
+
+cdef int put_rest(Writer* w, list entries) except -1:
+    """`,"io.agentfabric/native":[...]` for entries of other protocols; nothing when there are none."""
+    cdef bytes raw
+    if not entries:
+        return 0
+    raw = msgspec.json.encode([native_entry(name, value) for name, value in entries])
+    put(w, b',"io.agentfabric/native":', 25)
+    return put(w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
+
+cdef list native_entry(str name, bytes value):
+    if value is None:
+        return [name, None]
+    try:
+        return [name, value.decode()]
+    except UnicodeDecodeError:
+        return [name, b64encode(value).decode(), "base64"]

@@ -6,9 +6,10 @@ Above: `fabric.connect`, `fabric.node`, edges, CLI. Below: `fabric.jetstream` an
 from fabric.client.agent import Agent
 from fabric.client.call import Invocation, Progress, Reply, failure_of
 from fabric.client.cards import AgentCard, Skill, ToolContract, ToolSpec
-from fabric.client.channel import Channel, ChannelPublisher
+from fabric.client.channel import Channel
 from fabric.client.crew import Crew
 from fabric.client.member import Member
+from fabric.client.publisher import ChannelPublisher
 from fabric.client.receipt import Receipt
 from fabric.client.registry import AgentEvent, Watch
 from fabric.client.running import Call

@@ -31,13 +31,16 @@ class Identity:
         return self.link.new_id()
 
     def envelope(self, data: bytes, *, kind: str, **attributes: str | None) -> Envelope:
-        """An envelope from this source, with id and time."""
-        return Envelope(
-            data,
-            id=self.new_id(),
-            source=self.source,
-            type=f"io.agentfabric.{kind}",
-            time=timestamp(now_us()),
-            fabkind=kind,
-            **{"fabproto": self.protocol} | attributes,
-        )
+        """An envelope from this source, with time and id unless one is given. Raises InvalidName for an
+        attribute that cannot be one."""
+        own = {
+            "id": self.new_id(),
+            "type": f"io.agentfabric.{kind}",
+            "time": timestamp(now_us()),
+            "fabkind": kind,
+            "fabproto": self.protocol,
+        }
+        try:
+            return Envelope(data, source=self.source, **own | attributes)
+        except CodecError as error:
+            raise InvalidName("attributes", ", ".join(attributes), error.what) from None

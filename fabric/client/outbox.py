@@ -6,15 +6,31 @@ Cost per message: no dict, no JSON, one command in the writer.
 
 import re
 
-from fabric.client.context import current_cause
+import msgspec
+
+from fabric.client.context import Cause, current_cause, hops_after
 from fabric.clock import now_us
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template, timestamp
 
-__all__ = ["attribute_line", "cause_lines", "completed", "template"]
+__all__ = ["OCTETS", "attribute_line", "cause_lines", "completed", "encoded", "template"]
+
+OCTETS = "application/octet-stream"
 
 PLACEHOLDER = re.compile(rb"ce-id: [^\r]*\r\n")
 ESCAPE = re.compile(r"[^\x21\x23\x24\x26-\x7e]")
+
+
+to_json = msgspec.json.Encoder().encode
+
+
+def encoded(data: object) -> tuple[bytes, str]:
+    """Payload and media type of what a user hands in."""
+    if isinstance(data, bytes):
+        return data, OCTETS
+    if isinstance(data, str):
+        return data.encode(), "text/plain"
+    return to_json(data), "application/json"
 
 
 def template(*, source: str, kind: str, **attributes: str | None) -> Template:
@@ -33,15 +49,45 @@ def attribute_line(name: str, value: str) -> bytes:
     return f"ce-{name}: {value}\r\n".encode()
 
 
+def caused_lines(cause: Cause) -> bytes:
+    """The header lines of what is sent because of `cause`, beside the conversation's. Raises
+    Refused("loop")."""
+    hops = hops_after(cause)
+    return (
+        attribute_line("causationid", cause.causationid)
+        + b"ce-fabhops: %d\r\n" % hops
+        + attribute_line("fabchain", cause.chain)
+    )
+
+
 def cause_lines() -> bytes:
-    """The header lines that say which message is being handled here; none when none is."""
+    """The header lines that say which message is being handled here; none when none is. Raises
+    Refused("loop") when its chain is as long as a chain may be."""
     cause = current_cause.get()
     if cause is None:
         return b""
-    conversation = attribute_line("correlationid", cause.correlationid)
-    return conversation + attribute_line("causationid", cause.causationid)
+    return attribute_line("correlationid", cause.correlationid) + caused_lines(cause)
+
+
+def cause_attributes() -> dict[str, str]:
+    """As `cause_lines`, for an envelope."""
+    cause = current_cause.get()
+    if cause is None:
+        return {}
+    return {
+        "correlationid": cause.correlationid,
+        "causationid": cause.causationid,
+        "fabhops": str(hops_after(cause)),
+        "fabchain": cause.chain,
+    }
 
 
 def completed(envelope: Envelope) -> Envelope:
-    """An envelope made elsewhere, with the time if it lacks one. Its id and source stand."""
+    """An envelope made elsewhere, with the time if it lacks one, and with the hops of what is being handled.
+    Its id, source and conversation stand. Raises Refused("loop")."""
+    cause = current_cause.get()
+    if cause is not None:
+        time = envelope.time or timestamp(now_us())
+        hops = str(hops_after(cause))
+        return envelope.replace(None, time=time, fabhops=hops, fabchain=cause.chain)
     return envelope if envelope.time is not None else envelope.replace(None, time=timestamp(now_us()))

@@ -76,6 +76,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self.refused = 0
         self.retried = 0
+        self.duplicates = 0  # the log had them already
         connection.on_up.append(self._resend_all)
         connection.on_denied.append(self._denied)
 
@@ -126,6 +127,22 @@ class Publisher:
         if self._task is None:
             self._task = asyncio.create_task(self._tick(), name="fabric-publish-window")
 
+    async def publish(self, subject: str, header: bytes, payload: bytes) -> int:
+        """Offer one message and wait: its sequence, negative when the log had it already. Raises Refused,
+        Unreachable, LimitExceeded."""
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(_: int, outcome: Outcome) -> None:
+            if not done.done():  # else whoever waited has gone
+                done.set_result(outcome)
+
+        await self.admit()
+        self.offer(Event(subject.encode(), None, header, b"", 0, 0, payload, settle))
+        outcome = await done
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
+
     async def settled(self, timeout_s: float) -> bool:
         """Until nothing is in flight (True) or the time is up."""
         deadline = monotonic() + timeout_s
@@ -173,6 +190,7 @@ class Publisher:
         if sequence:
             event = self._window.settle(ticket)
             if event is not None:
+                self.duplicates += sequence < 0
                 self._tell(event, sequence)
             return
         refusal = _refusal(header, data)

@@ -27,6 +27,14 @@ class NodeCollector(Collector):
         yield _counter(
             "fabric_nats_reconnects", "Connections to NATS replaced", session.connection.reconnects
         )
+        window = session.publisher
+        yield _counter(
+            "fabric_publish_refused", "Publishes of this node that ended in a refusal", window.refused
+        )
+        yield _counter("fabric_publish_retried", "Publishes written again without an answer", window.retried)
+        yield _counter(
+            "fabric_publish_duplicates", "Publishes that the log had already, by their id", window.duplicates
+        )
         yield _counter("fabric_journal_records", "Records written to the journal", session.journal.recorded)
         yield _counter("fabric_journal_dropped", "Journal records not written", session.journal.dropped)
         if self._server:

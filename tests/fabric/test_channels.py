@@ -213,7 +213,7 @@ async def test_a_forged_source_is_not_delivered_and_counted(server: RunningServe
     forged = Envelope(b"x", id="1", source="/nats/somebody", type="t").nats_header()
     async with opened(server, "ch-forger") as fabric, fabric.channel("ch.forged").join() as member:
         for delivery in ("durable", "live"):
-            subject = fabric.channel("ch.forged")._subject(delivery)
+            subject = fabric.channel("ch.forged").subject(delivery)
             fabric.session.connection.writer.publish(subject, b"", forged, b"x")
             fabric.session.connection.wake()
         await fabric.channel("ch.forged").publish("honest")
@@ -230,7 +230,7 @@ async def test_header_lines_that_look_like_the_servers_mislead_nobody(server: Ru
         header = Envelope(b"", id="1", source="/nats/ch-liar", type="t").nats_header()
         async with channel.join() as member:
             await fabric.session.connection.request(
-                channel._subject("durable").decode(), b"liar", header=header[:10] + lines + header[10:]
+                channel.subject("durable").decode(), b"liar", header=header[:10] + lines + header[10:]
             )
             await channel.publish(b"honest")
             assert await data_of(member, 2) == [b"liar", b"honest"]

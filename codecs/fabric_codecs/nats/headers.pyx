@@ -100,7 +100,10 @@ def stored_at(bytes ack):
     while at < size and 48 <= text[at] <= 57 and sequence < 1 << 58:
         sequence = sequence * 10 + (text[at] - 48)
         at += 1
-    return -sequence if memmem(text, size, b'"duplicate":true', 16) != NULL else sequence
+    # nats-server 2.15 writes `"duplicate": true`, with a space; JSON may have it or not.
+    if memmem(text, size, b'"duplicate": true', 17) != NULL or memmem(text, size, b'"duplicate":true', 16) != NULL:
+        return -sequence
+    return sequence
 
 
 def source_agrees(bytes subject, bytes header):

@@ -14,6 +14,9 @@ __all__ = [
     "JSON_DEPTH_MAX",
     "KAFKA_FRAME_BYTES_MAX",
     "KAFKA_HEADERS_MAX",
+    "KAFKA_INFLATED_BYTES_FREE",
+    "KAFKA_INFLATED_BYTES_MAX",
+    "KAFKA_INFLATION_MAX",
     "KAFKA_NAMED_MAX",
     "KAFKA_RECORDS_MAX",
     "KAFKA_TOPIC_CHARS_MAX",
@@ -53,6 +56,9 @@ KAFKA_FRAME_BYTES_MAX = (
     8 << 20
 )  # one request; Kafka's socket.request.max.bytes is 100 MiB, our records are <= 1 MiB
 KAFKA_RECORDS_MAX = 100_000  # records in one batch; librdkafka's batch.num.messages defaults to 10,000
+KAFKA_INFLATED_BYTES_MAX = 16 << 20  # one batch: Kafka takes 1 MiB compressed, JSON comes to ten times that
+KAFKA_INFLATION_MAX = 100  # times what came in: gzip can do 1,000, zstd more; telemetry stays below 30
+KAFKA_INFLATED_BYTES_FREE = 2 << 20  # up to here at any ratio: one record of 1 MiB may well be all zeros
 KAFKA_HEADERS_MAX = 256  # headers of one record
 KAFKA_NAMED_MAX = 1024  # topics or partitions that one request may name; each costs the server a look
 KAFKA_TOPIC_CHARS_MAX = 249  # Kafka's own limit (a file name with a partition suffix)

@@ -18,8 +18,9 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka import responses
 from fabric_codecs.kafka.apis import is_served
+from fabric_codecs.kafka.builder import BatchBuilder
 from fabric_codecs.kafka.lower import lower as lower_to_kafka
-from fabric_codecs.kafka.records import BatchBuilder, Record, checksum, decode_batch
+from fabric_codecs.kafka.records import Record, checksum, decode_batch
 from fabric_codecs.kafka.requests import (
     FetchRequest,
     ListOffsetsRequest,
@@ -31,13 +32,13 @@ from fabric_codecs.kafka.requests import (
 )
 from fabric_codecs.kafka.wire import FieldReader, FrameReader
 from fabric_codecs.mcp import wire as mcp_wire
-from fabric_codecs.mcp.call import lift_call
 from fabric_codecs.mcp.answer import lower_failure, lower_progress, lower_result
+from fabric_codecs.mcp.call import lift_call
 from fabric_codecs.mcp.tools import split_tool_name, tool_name
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lift import lift as lift_from_mqtt
 from fabric_codecs.mqtt.lower import lower as lower_to_mqtt
-from fabric_codecs.mqtt.packets import Connect, Packet, Publish, Reason
+from fabric_codecs.mqtt.packets import Packet, Publish, Reason
 from fabric_codecs.mqtt.wire import Decoder
 from fuzz.promise import MayRefuse, bytewise, inside, must, received_of, survives_nats
 
@@ -66,10 +67,7 @@ def mqtt_5(data: bytes) -> None:
 def _mqtt(data: bytes, version: int) -> None:
     packets, fault, version_said = _packets([data], version)
     assert (packets, fault, version_said) == _packets(bytewise(data), version)
-    for packet in packets:
-        again = must(encode, packet, version_said)
-        start = 0 if isinstance(packet, Connect) else version_said
-        assert _packets([again], start) == ([packet], None, version_said)
+    assert data.startswith(b"".join(must(encode, packet, version_said) for packet in packets))
 
 
 def _packets(pieces: Iterable[bytes], version: int) -> tuple[list[Packet], tuple[object, ...] | None, int]:

@@ -21,8 +21,9 @@ from fabric_bridges.kafka.config import KafkaEdgeSettings
 from fabric_bridges.refusal import words
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.apis import ErrorCode
+from fabric_codecs.kafka.builder import BatchBuilder
 from fabric_codecs.kafka.lower import lower
-from fabric_codecs.kafka.records import BatchBuilder, Record
+from fabric_codecs.kafka.records import Record
 from fabric_codecs.kafka.requests import FetchPartition, FetchRequest
 from fabric_codecs.kafka.responses import FetchedPartition, FetchResponse
 from fabric_codecs.translate.losses import Loss, LossCode, Translation

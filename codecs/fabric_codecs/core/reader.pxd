@@ -1,6 +1,6 @@
 # The one bounded reader of every binary decoder: the fast path is the safe path. A Reader is a window on memory that
-# somebody else keeps alive; a read past its end sets `short_` and returns 0, so that a decoder checks once, after a group of reads.
-# Network byte order. Inline, without the GIL and without exceptions.
+# somebody else keeps alive; a read past its end sets `short_` and returns 0, so that a decoder checks once, after a group of
+# reads. `fault_at` and `why` (NULL: the bytes end) tell of the first that failed. Network byte order. Inline, without the GIL and without exceptions.
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -10,6 +10,8 @@ cdef struct Reader:
     Py_ssize_t at
     Py_ssize_t end
     bint short_
+    Py_ssize_t fault_at
+    const char* why
 
 
 cdef inline void reader_init(Reader* r, const unsigned char* base, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
@@ -17,6 +19,17 @@ cdef inline void reader_init(Reader* r, const unsigned char* base, Py_ssize_t st
     r.at = start
     r.end = end
     r.short_ = False
+    r.fault_at = 0
+    r.why = NULL
+
+
+cdef inline bint fail(Reader* r, Py_ssize_t at, const char* why) noexcept nogil:
+    """Keep the first fault; False."""
+    if not r.short_:
+        r.short_ = True
+        r.fault_at = at
+        r.why = why
+    return False
 
 
 cdef inline Py_ssize_t left(Reader* r) noexcept nogil:
@@ -25,8 +38,7 @@ cdef inline Py_ssize_t left(Reader* r) noexcept nogil:
 
 cdef inline bint has(Reader* r, Py_ssize_t n) noexcept nogil:
     if n < 0 or n > r.end - r.at:
-        r.short_ = True
-        return False
+        return fail(r, r.at, NULL)
     return True
 
 

@@ -1,10 +1,10 @@
 # Variable-length integers, as Protocol Buffers and Kafka write them: seven bits a byte, least significant first, the
 # top bit set on all but the last. Signed ones are zigzag-coded first, so that -1 (Kafka's null) takes one byte.
-# A number that does not end within its width marks the reader short: to a decoder both are bytes that make no number.
+# A number that does not end within its width, or ends later than it need, marks the reader short: bytes that make no number.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from fabric_codecs.core.reader cimport Reader, read_u8
+from fabric_codecs.core.reader cimport Reader, fail, read_u8
 
 
 cdef inline uint64_t zigzag(int64_t value) noexcept nogil:
@@ -43,6 +43,7 @@ cdef inline unsigned char* poke_varint(unsigned char* at, int64_t value) noexcep
 
 cdef inline uint64_t read_uvarint(Reader* r, int width_bits) noexcept nogil:
     cdef uint64_t value = 0, group
+    cdef Py_ssize_t start = r.at
     cdef int shift = 0
     cdef uint8_t byte
     while shift < width_bits:
@@ -52,9 +53,11 @@ cdef inline uint64_t read_uvarint(Reader* r, int width_bits) noexcept nogil:
             break
         value |= group << shift
         if byte < 0x80:
+            if byte == 0 and shift:  # nobody writes it so, and one number must not have two spellings
+                fail(r, start, b"a varint that is longer than it need be")
             return value
         shift += 7
-    r.short_ = True
+    fail(r, start, b"a varint that does not end within its width")
     return 0
 
 

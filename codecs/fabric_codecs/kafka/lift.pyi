@@ -20,8 +20,8 @@ def lift(
     """The envelope of a record at `offset`; None: its log has not numbered it yet (the offset that a producer
     writes into its batch is none). Nothing is lost: the losses are always empty.
 
-    `fresh_id` is used unless the record has a `ce_id`. `withheld` attributes are not taken from `ce_` headers;
-    pass an empty set for records that somebody trusted wrote, `lower` for one.
+    `fresh_id` is used unless the record has a `ce_id`. `withheld` attributes are not taken from `ce_`
+    headers; pass an empty set for records that somebody trusted wrote, `lower` for one.
 
     Raises CodecError for a topic that is no channel's name, when there is no id (no `ce_id`, `fresh_id` or
     offset; a codec invents none), and when the headers exceed 64 KiB as an envelope.

@@ -1,5 +1,7 @@
 from typing import Final
 
+from fabric_codecs.kafka.compression import Codec
+
 class Record:
     """One record. `key`, `value` and a header's value may be None (null); headers keep their order."""
 
@@ -32,21 +34,23 @@ class Batch:
     records: Final[list[Record]]
     end: Final[int]
     @property
+    def codec(self) -> Codec:
+        """How the records were compressed."""
+    @property
+    def is_log_append_time(self) -> bool:
+        """Its records have the time at which they were stored, not their producer's."""
+    @property
     def is_transactional(self) -> bool: ...
     @property
     def is_control(self) -> bool: ...
 
-class BatchBuilder:
-    """Collects records into one batch. `size_bytes` is what `build` would return now, to stop in time."""
+def decode_batch(data: bytes | bytearray | memoryview, at: int = 0, inflated_max: int = ...) -> Batch:
+    """The batch that starts at byte `at`. Compressed records may come to `inflated_max` bytes (default
+    KAFKA_INFLATED_BYTES_MAX), and to less when they are few: see `compression.inflate`.
 
-    base_offset: Final[int]
-    count: Final[int]
+    Raises CodecError with Kafka's error code as `reason`; its offset is where compressed records begin when
+    the fault lies inside of them, and the text says where it is there.
+    """
 
-    def __init__(self, base_offset: int) -> None: ...
-    @property
-    def size_bytes(self) -> int: ...
-    def add(self, record: Record, max_bytes: int = ...) -> bool: ...
-    def build(self) -> bytes: ...
-
-def decode_batch(data: bytes | bytearray | memoryview, at: int = 0) -> Batch: ...
-def checksum(data: bytes | bytearray | memoryview, portable: bool = False) -> int: ...
+def checksum(data: bytes | bytearray | memoryview, portable: bool = False) -> int:
+    """CRC-32C of the bytes; `portable` takes the way of a machine without the instruction."""

@@ -11,21 +11,26 @@ __all__ = [
     "CallCancelled",
     "CallFailed",
     "ConfigInvalid",
+    "CursorAhead",
     "DeadlineExceeded",
     "FabricError",
     "Fenced",
+    "IdempotencyConflict",
     "InternalError",
     "InvalidName",
     "LimitExceeded",
     "NameInUse",
     "NoSuchAgent",
+    "NoSuchLetter",
     "NoSuchTool",
     "NoSuchTopic",
+    "OutcomeUnknown",
     "PermissionDenied",
     "PortInUse",
     "Refused",
     "ServerFailed",
     "ServerTooOld",
+    "StreamBroken",
     "Unauthenticated",
     "Unreachable",
 ]
@@ -93,6 +98,29 @@ class NoSuchTopic(FabricError):
         super().__init__(f"no topic {topic!r}" + (f": {problem}" if problem else ""))
 
 
+class NoSuchLetter(FabricError):
+    """No dead letter of that number: it was redriven, or its time was over."""
+
+    code = "no_such_letter"
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(f"no dead letter {number}: redriven already, or too old; `fabric dead ls` shows what is there")
+
+
+class CursorAhead(FabricError):
+    """A position that the log has not reached: it was taken from another log, or this one lost its end."""
+
+    code = "cursor_ahead"
+
+    def __init__(self, stream: str, position: int, end: int) -> None:
+        self.stream, self.position, self.end = stream, position, end
+        super().__init__(
+            f"the log {stream} ends at {end:,}, before the position {position:,} after which to begin; "
+            "begin at 'now' or at the 'beginning'"
+        )
+
+
 class NameInUse(FabricError):
     """Another live process holds the agent's name."""
 
@@ -114,6 +142,18 @@ class Fenced(FabricError):
     def __init__(self, what: str, why: str) -> None:
         self.what = what
         super().__init__(f"{what} is not ours any more: {why}")
+
+
+class IdempotencyConflict(FabricError):
+    """The idempotency key was used before, by the same caller for the same tool, with other arguments."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self, target: str, key: str) -> None:
+        self.target, self.key = target, key
+        super().__init__(
+            f"{target}: the idempotency key {key!r} was used with other arguments; choose a new key"
+        )
 
 
 class PermissionDenied(FabricError):
@@ -163,7 +203,8 @@ class Refused(FabricError):
     `unknown`.
 
     `reason` is one of `full`, `rate`, `timeout`, `too_large`, `denied`, `closing`, `unreachable`,
-    `conflict` (somebody else wrote first).
+    `conflict` (somebody else wrote first), `loop` (the chain of messages is too long), `budget` (nothing is
+    left to spend); the last two name in `chain` the messages that led there, oldest first.
     `unknown` is True when the outcome could not be learned: the message may or may not have been stored.
     `depth` (messages waiting) and `share` (this source's part of it, 0 to 1) are None where they do not
     apply.
@@ -181,6 +222,7 @@ class Refused(FabricError):
         share: float | None = None,
         unknown: bool = False,
         detail: str = "",
+        chain: tuple[str, ...] = (),
     ) -> None:
         self.reason = reason
         self.retry_after_ms = retry_after_ms
@@ -188,7 +230,10 @@ class Refused(FabricError):
         self.share = share
         self.unknown = unknown
         self.detail = detail
+        self.chain = chain
         sentence = f"refused ({reason})" + (f": {detail}" if detail else "")
+        if chain:
+            sentence += f"; after {' > '.join(chain)}"
         if unknown:
             sentence += "; it may or may not have been stored"
         if retry_after_ms:
@@ -237,6 +282,30 @@ class CallCancelled(FabricError):
     def __init__(self, target: str, why: str) -> None:
         self.target = target
         super().__init__(f"call of {target} was cancelled: {why}")
+
+
+class OutcomeUnknown(FabricError):
+    """A kept call whose execution ended without a result: its agent died, left or ran out of time. Whether
+    the tool had its effects nobody can say, and its contract does not allow to run it again."""
+
+    code = "outcome_unknown"
+
+    def __init__(self, target: str, key: str) -> None:
+        self.target, self.key = target, key
+        super().__init__(
+            f"{target} with the idempotency key {key!r} was begun and never ended; find out whether it had"
+            " effect, then call with a new key"
+        )
+
+
+class StreamBroken(FabricError):
+    """A streamed answer with a hole or more parts than were asked for: what came so far is whole."""
+
+    code = "stream_broken"
+
+    def __init__(self, target: str, problem: str) -> None:
+        self.target = target
+        super().__init__(f"the stream of {target} broke: {problem}; call it again")
 
 
 class Unreachable(FabricError):

@@ -34,6 +34,7 @@ COMMANDS = {
     "pub": ("fabric.cli.pub", "Publish a message to a channel."),
     "tail": ("fabric.cli.tail", "Print the messages of a channel or pattern as they come."),
     "call": ("fabric.cli.call", "Call an agent's tool."),
+    "dead": ("fabric.cli.dead", "Dead letters: list, show, put back."),
     "creds": ("fabric.cli.creds", "Make a credential for an agent, for its own names only."),
     "bench": ("fabric_bench.runner", "Measure this fabric beside nats-py and a raw socket."),
     "version": ("fabric.cli.version", "Versions of the fabric and of what it runs on."),

@@ -13,6 +13,7 @@ from fabric.client.call import Invocation, Progress, Reply, call
 from fabric.client.cards import AgentCard, Skill
 from fabric.client.channel import Channel
 from fabric.client.crew import Crew
+from fabric.client.dead import DeadLetters
 from fabric.client.desk import CallDesk
 from fabric.client.enrolment import Enrolment
 from fabric.client.identity import Identity
@@ -175,6 +176,11 @@ class Fabric(Identity):
     def watch(self) -> Watch:
         """Joins and leaves of agents as they happen; see `Watch`."""
         return self.session.registry.watch()
+
+    @property
+    def dead(self) -> DeadLetters:
+        """What queues, inboxes and durable members gave up; see `DeadLetters`."""
+        return DeadLetters(self)
 
     async def story(self, conversation: str) -> list[Crossing]:
         """What the journal holds of a conversation, record by record; `fabric.client.tree_of` makes a tree

@@ -25,6 +25,7 @@ from fabric.node.credentials import EVERY_NAME, Keyring
 from fabric.node.edges import Edges, build_edges
 from fabric.node.files import write_private
 from fabric.node.health import HealthServer
+from fabric.node.letters import LetterService
 from fabric.node.metrics import NodeCollector
 from fabric.node.server import EmbeddedServer
 from fabric.node.services import Service, Services
@@ -138,7 +139,7 @@ class Node:
 
     def _services(self) -> dict[str, Service]:
         """What this node does for clients; see `services`."""
-        return {}
+        return {"dead": LetterService(self.session)}
 
     def _problems(self) -> Mapping[str, str]:
         problems = {}

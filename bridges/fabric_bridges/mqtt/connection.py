@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
     def _send(self, packet: Packet) -> None:
         version, limit = self.session.version, self.session.packet_bytes_max
         data = encode(packet, version)
-        if limit and len(data) > limit and not isinstance(packet, Connack | Pingresp):
+        if limit and len(data) > limit and not isinstance(packet, Connack | Pingresp | Publish):
             # A reason string is left out where it would not fit (3.4.2.2.2 and its like).
             data = encode(replace(packet, properties=NONE), version)
         self.write(data)

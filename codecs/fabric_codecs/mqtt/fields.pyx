@@ -1,47 +1,24 @@
-"""The fields of MQTT packets (1.5) and the properties of MQTT 5 (2.2.2): each function reads one value, or raises.
+"""The fields of MQTT packets (1.5): each function reads one value, as a span of checked bytes or as an object, or writes one.
 
-Below: `core/reader`, which knows where the packet ends. Above: `wire`. Every CodecError has the byte, the clause (of
-MQTT 5) and the reason code to answer.
+Below: `core/reader`, which knows where the packet ends, and `core/writer`. Above: `properties`, `publish`, `wire`, `encode`.
+Who reads gets a CodecError with the byte, the clause (of MQTT 5) and the reason code to answer; who writes gets one with the
+clause, for whatever a reader would refuse.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint16_t, uint32_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from libc.stdint cimport uint16_t
 from libc.string cimport memchr
 
-from fabric_codecs.core.reader cimport Reader, left, read_u8, read_u16, read_u32, take
+from fabric_codecs.core.reader cimport Reader, left, read_u8, read_u16, take
+from fabric_codecs.core.utf8 cimport utf8_fault
+from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16
 
-from fabric_codecs.bounds import MQTT_USER_PROPERTIES_MAX
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mqtt.properties import NONE, TABLE, Properties
-
-cdef enum:
-    CODES = 64  # property codes end at 0x2A
-    FLAG = 1, U16 = 2, U32 = 3, VARINT = 4, TEXT = 5, BINARY = 6, PAIR = 7  # properties.Kind
-    CONNECTS = 1 << 1 | 1 << 2
-
-# The property table, compiled into arrays that a decoder can index.
-cdef unsigned char kind_of[CODES]
-cdef uint32_t allowed_in[CODES]
-cdef uint32_t many_in[CODES]
-cdef unsigned char positive[CODES]
-cdef list ROW = [None] * CODES
-
-for row in TABLE:
-    kind_of[<int>row.code] = row.kind
-    allowed_in[<int>row.code] = row.packets
-    many_in[<int>row.code] = row.many
-    positive[<int>row.code] = row.positive
-    ROW[row.code] = row
-
-cdef Py_ssize_t USER_MAX = MQTT_USER_PROPERTIES_MAX
 
 
 cdef object wrong(str what, Py_ssize_t offset, str clause, int reason=MALFORMED):
     return CodecError(what, protocol="mqtt", offset=offset, clause=clause, reason=reason)
-
-
-# ---- fields (1.5): each reads one value or raises ----------------------------------------------------------------
 
 
 cdef int whole(Reader* r, str what) except -1:
@@ -80,35 +57,49 @@ cdef Py_ssize_t varint(Reader* r, str what) except -1:
     return value
 
 
+cdef int binary_span(Reader* r, str what, Span* found) except -1:
+    found.size = read_u16(r)
+    found.data = take(r, found.size)
+    return whole(r, what)
+
+
+cdef int text_span(Reader* r, str what, Span* found) except -1:
+    cdef Py_ssize_t start = r.at, fault
+    binary_span(r, what, found)
+    if found.size and memchr(found.data, 0, found.size) != NULL:
+        raise wrong(f"{what} holds U+0000", start, "1.5.4-2")
+    fault = utf8_fault(found.data, found.size)
+    if fault >= 0:
+        raise wrong(f"{what} is not UTF-8", start + 2 + fault, "1.5.4-1")
+    return 0
+
+
+cdef int topic_span(Reader* r, str what, str clause, Span* found) except -1:
+    """A topic to publish to: no wildcards. Empty is for the caller to judge."""
+    cdef Py_ssize_t start = r.at
+    text_span(r, what, found)
+    if found.size and (memchr(found.data, c"+", found.size) != NULL or memchr(found.data, c"#", found.size) != NULL):
+        topic = PyUnicode_DecodeUTF8(<const char*>found.data, found.size, NULL)
+        raise wrong(f"{what} {topic!r} holds a wildcard", start, clause, TOPIC_INVALID)
+    return 0
+
+
 cdef bytes binary(Reader* r, str what):
-    cdef uint16_t size = read_u16(r)
-    cdef const unsigned char* p = take(r, size)
-    whole(r, what)
-    return PyBytes_FromStringAndSize(<const char*>p, size)
+    cdef Span found
+    binary_span(r, what, &found)
+    return PyBytes_FromStringAndSize(<const char*>found.data, found.size)
 
 
 cdef str text(Reader* r, str what):
-    cdef Py_ssize_t start = r.at
-    cdef uint16_t size = read_u16(r)
-    cdef const unsigned char* p = take(r, size)
-    whole(r, what)
-    if size == 0:
-        return ""
-    if memchr(p, 0, size) != NULL:
-        raise wrong(f"{what} holds U+0000", start, "1.5.4-2")
-    try:
-        return PyUnicode_DecodeUTF8(<const char*>p, size, NULL)
-    except UnicodeDecodeError as error:
-        raise wrong(f"{what} is not UTF-8", start + 2 + error.start, "1.5.4-1") from None
+    cdef Span found
+    text_span(r, what, &found)
+    return PyUnicode_DecodeUTF8(<const char*>found.data, found.size, NULL)
 
 
 cdef str topic_name(Reader* r, str what, str clause):
-    """A topic to publish to: no wildcards. Empty is for the caller to judge."""
-    cdef Py_ssize_t start = r.at
-    cdef str topic = text(r, what)
-    if "+" in topic or "#" in topic:
-        raise wrong(f"{what} {topic!r} holds a wildcard", start, clause, TOPIC_INVALID)
-    return topic
+    cdef Span found
+    topic_span(r, what, clause, &found)
+    return PyUnicode_DecodeUTF8(<const char*>found.data, found.size, NULL)
 
 
 cdef int packet_id(Reader* r) except -1:
@@ -124,83 +115,64 @@ cdef int finished(Reader* r) except -1:
     return 0
 
 
-# ---- properties (2.2.2) ------------------------------------------------------------------------------------------
+# ---- writing -----------------------------------------------------------------------------------------------------
 
 
-cdef object properties(Reader* r, uint32_t place):
-    """`place` is the bit of the packet (or the will) that they stand in."""
-    cdef Py_ssize_t size = varint(r, "the Property Length")
-    cdef Py_ssize_t stop = r.at + size, outer = r.end
-    if size == 0:
-        return NONE
-    if stop > outer:
-        raise wrong("the Property Length runs past the end of the packet", r.at, "2.2.2.1")
-    cdef dict found = {}
-    cdef list users = None
-    r.end = stop
-    while r.at < stop:
-        users = one_property(r, place, found, users)
-    r.end = outer
-    if users is not None:
-        found["user"] = tuple(users)
-    if "subscription_ids" in found:
-        found["subscription_ids"] = tuple(found["subscription_ids"])
-    if place & CONNECTS and "authentication_data" in found and "authentication_method" not in found:
-        raise wrong("Authentication Data without Authentication Method", r.at, "3.1.2.11.10", PROTOCOL)
-    return Properties(**found)
+cdef object unsayable(str what, str clause):
+    return CodecError(what, protocol="mqtt", clause=clause)
 
 
-cdef list one_property(Reader* r, uint32_t place, dict found, list users):
-    cdef Py_ssize_t start = r.at
-    cdef Py_ssize_t code = varint(r, "a property identifier")
-    if code >= CODES or kind_of[code] == 0:
-        raise wrong(f"property 0x{code:02X} does not exist", start, "2.2.2.2")
-    row = ROW[code]
-    if not allowed_in[code] & place:
-        raise wrong(f"property {row.field} does not belong in this packet", start, "2.2.2.2")
-    if kind_of[code] == PAIR:
-        users = [] if users is None else users
-        if len(users) == USER_MAX:
-            raise wrong(f"more than {USER_MAX} user properties", start, row.clause, QUOTA)
-        name = text(r, "a user property's name")
-        users.append((name, text(r, "a user property's value")))
-        return users
-    value = property_value(r, start, kind_of[code], row)
-    if many_in[code] & place:
-        held = found.setdefault(row.field, [])
-        if len(held) == USER_MAX:
-            raise wrong(f"more than {USER_MAX} times {row.field}", start, row.clause, QUOTA)
-        held.append(value)
-    elif row.field in found:
-        raise wrong(f"property {row.field} stands twice", start, row.clause, PROTOCOL)
-    else:
-        found[row.field] = [value] if row.field == "subscription_ids" else value
-    return users
-
-
-cdef object property_value(Reader* r, Py_ssize_t start, int kind, object row):
-    cdef Py_ssize_t value
-    cdef str what = row.field
-    if kind == TEXT:
-        if what == "response_topic":
-            topic = topic_name(r, "the Response Topic", "3.3.2-14")
-            if not topic:
-                raise wrong("the Response Topic is empty", start, "4.7.3-1", PROTOCOL)
-            return topic
-        return text(r, what)
-    if kind == BINARY:
-        return binary(r, what)
-    if kind == FLAG:
-        value = byte(r, what)
-        if value > 1:
-            raise wrong(f"{what} is {value}, not 0 or 1", start, row.clause, PROTOCOL)
-    elif kind == U16:
-        value = two(r, what)
-    elif kind == U32:
-        value = <Py_ssize_t>read_u32(r)
-        whole(r, what)
-    else:
-        value = varint(r, what)
-    if value == 0 and positive[<int>row.code]:
-        raise wrong(f"{what} is 0", start, row.clause, ALIAS_INVALID if what == "topic_alias" else PROTOCOL)
+cdef Py_ssize_t number(object value, Py_ssize_t limit, str what) except -1:
+    if not isinstance(value, int) or not 0 <= value <= limit:
+        raise unsayable(f"{what} is {value!r}, not a number from 0 to {limit}", "1.5")
     return value
+
+
+cdef int put_varint(Writer* w, Py_ssize_t value) except -1:
+    """At most VARINT_MAX, which the caller has checked."""
+    while value > 0x7F:
+        put_u8(w, value & 0x7F | 0x80)
+        value >>= 7
+    return put_u8(w, <unsigned char>value)
+
+
+cdef int put_sized(Writer* w, const char* data, Py_ssize_t size, str what) except -1:
+    if size > 0xFFFF:
+        raise unsayable(f"{what} has {size} bytes, allowed are 65535", "1.5")
+    put_u16(w, <unsigned short>size)
+    return put(w, data, size)
+
+
+cdef int put_binary(Writer* w, object value, str what) except -1:
+    if type(value) is not bytes:
+        raise unsayable(f"{what} is {type(value).__name__}, not bytes", "1.5.6")
+    return put_sized(w, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), what)
+
+
+cdef int put_text(Writer* w, object value, str what) except -1:
+    cdef Py_ssize_t size = 0
+    cdef const char* data
+    if type(value) is not str:
+        raise unsayable(f"{what} is {type(value).__name__}, not a string", "1.5.4")
+    try:
+        data = PyUnicode_AsUTF8AndSize(value, &size)
+    except UnicodeEncodeError:
+        raise unsayable(f"{what} holds a lone surrogate, which UTF-8 cannot carry", "1.5.4-1") from None
+    if size and memchr(data, 0, size) != NULL:
+        raise unsayable(f"{what} holds U+0000", "1.5.4-2")
+    return put_sized(w, data, size, what)
+
+
+cdef int put_topic(Writer* w, object topic, str what) except -1:
+    """A topic to publish to. Empty is for the caller to judge."""
+    cdef Py_ssize_t start = w.size
+    put_text(w, topic, what)
+    if memchr(w.data + start + 2, c"+", w.size - start - 2) != NULL or memchr(w.data + start + 2, c"#", w.size - start - 2) != NULL:
+        raise unsayable(f"{what} {topic!r} holds a wildcard", "3.3.2-2")
+    return 0
+
+
+cdef int put_packet_id(Writer* w, object value) except -1:
+    if number(value, 0xFFFF, "the Packet Identifier") == 0:
+        raise unsayable("the Packet Identifier is 0", "2.2.1-3")
+    return put_u16(w, <unsigned short>value)

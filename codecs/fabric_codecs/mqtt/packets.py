@@ -1,8 +1,11 @@
 """MQTT control packets as values, for 3.1.1 and 5, and the reason codes that each may carry (2.4).
 
 In 3.1.1 `properties` are empty and `code` is a return code (CONNACK) or absent from the wire. Values are not
-checked here: `wire` checks what it reads, `encode` what it writes. PUBREC, PUBREL, PUBCOMP and AUTH are
-missing: where Maximum QoS is 1 and nobody offers enhanced authentication, no correct exchange has them.
+checked here: `wire` checks what it reads, `encode` what it writes. PUBLISH has a room of its own, `publish`.
+
+MQTT 5 lets a sender leave out what says nothing: a Reason Code 0 and an empty Property Length at the end of
+an acknowledgement. `spelled` counts what of that was written out all the same (0, 1 or 2 of them), so that a
+packet read and written again is the same bytes.
 """
 
 from enum import IntEnum
@@ -11,9 +14,11 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from fabric_codecs.mqtt.properties import NONE, Properties
+from fabric_codecs.mqtt.publish import Publish
 
 __all__ = [
     "REASONS",
+    "Auth",
     "Connack",
     "Connect",
     "Disconnect",
@@ -21,7 +26,10 @@ __all__ = [
     "Pingreq",
     "Pingresp",
     "Puback",
+    "Pubcomp",
     "Publish",
+    "Pubrec",
+    "Pubrel",
     "Reason",
     "Suback",
     "Subscribe",
@@ -32,24 +40,40 @@ __all__ = [
 ]
 
 
-class Publish(Struct, frozen=True, gc=False, repr_omit_defaults=True):
-    """3.3. `packet_id` is 0 exactly when `qos` is 0. The topic is empty only beside a Topic Alias."""
-
-    topic: str
-    payload: bytes = b""
-    qos: int = 0
-    retain: bool = False
-    dup: bool = False
-    packet_id: int = 0
-    properties: Properties = NONE
-
-
 class Puback(Struct, frozen=True, gc=False, repr_omit_defaults=True):
     """3.4. The answer to a QoS 1 PUBLISH; below 0x80 the message was taken."""
 
     packet_id: int
     code: int = 0
     properties: Properties = NONE
+    spelled: int = 0
+
+
+class Pubrec(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.5. The first answer to a QoS 2 PUBLISH; from 0x80 on it is the last one too."""
+
+    packet_id: int
+    code: int = 0
+    properties: Properties = NONE
+    spelled: int = 0
+
+
+class Pubrel(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.6. The sender of a QoS 2 message lets it go."""
+
+    packet_id: int
+    code: int = 0
+    properties: Properties = NONE
+    spelled: int = 0
+
+
+class Pubcomp(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.7. The end of a QoS 2 exchange."""
+
+    packet_id: int
+    code: int = 0
+    properties: Properties = NONE
+    spelled: int = 0
 
 
 class Will(Struct, frozen=True, gc=False, repr_omit_defaults=True):
@@ -141,6 +165,14 @@ class Disconnect(Struct, frozen=True, gc=False, repr_omit_defaults=True):
 
     code: int = 0
     properties: Properties = NONE
+    spelled: int = 0
+
+
+class Auth(Struct, frozen=True, gc=False, repr_omit_defaults=True):
+    """3.15. One step of an enhanced authentication; MQTT 5 alone has it."""
+
+    code: int = 0
+    properties: Properties = NONE
 
 
 Packet: TypeAlias = (
@@ -148,6 +180,9 @@ Packet: TypeAlias = (
     | Connack
     | Publish
     | Puback
+    | Pubrec
+    | Pubrel
+    | Pubcomp
     | Subscribe
     | Suback
     | Unsubscribe
@@ -155,15 +190,19 @@ Packet: TypeAlias = (
     | Pingreq
     | Pingresp
     | Disconnect
+    | Auth
 )
 
 
 class Reason(IntEnum):
-    """Reason codes of MQTT 5 (2.4, table 2-6) that this fabric sends or has to tell apart."""
+    """Reason codes of MQTT 5 (2.4, table 2-6). 0 to 2 are also the QoS that a SUBACK grants."""
 
     SUCCESS = 0x00
+    DISCONNECT_WITH_WILL = 0x04
     NO_MATCHING_SUBSCRIBERS = 0x10
     NO_SUBSCRIPTION_EXISTED = 0x11
+    CONTINUE_AUTHENTICATION = 0x18
+    RE_AUTHENTICATE = 0x19
     UNSPECIFIED = 0x80
     MALFORMED_PACKET = 0x81
     PROTOCOL_ERROR = 0x82
@@ -174,6 +213,7 @@ class Reason(IntEnum):
     NOT_AUTHORIZED = 0x87
     SERVER_UNAVAILABLE = 0x88
     SERVER_BUSY = 0x89
+    BANNED = 0x8A
     SERVER_SHUTTING_DOWN = 0x8B
     BAD_AUTHENTICATION_METHOD = 0x8C
     KEEP_ALIVE_TIMEOUT = 0x8D
@@ -181,23 +221,39 @@ class Reason(IntEnum):
     TOPIC_FILTER_INVALID = 0x8F
     TOPIC_NAME_INVALID = 0x90
     PACKET_IDENTIFIER_IN_USE = 0x91
+    PACKET_IDENTIFIER_NOT_FOUND = 0x92
     RECEIVE_MAXIMUM_EXCEEDED = 0x93
     TOPIC_ALIAS_INVALID = 0x94
     PACKET_TOO_LARGE = 0x95
+    MESSAGE_RATE_TOO_HIGH = 0x96
     QUOTA_EXCEEDED = 0x97
+    ADMINISTRATIVE_ACTION = 0x98
     PAYLOAD_FORMAT_INVALID = 0x99
     RETAIN_NOT_SUPPORTED = 0x9A
     QOS_NOT_SUPPORTED = 0x9B
+    USE_ANOTHER_SERVER = 0x9C
+    SERVER_MOVED = 0x9D
     SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E
+    CONNECTION_RATE_EXCEEDED = 0x9F
+    MAXIMUM_CONNECT_TIME = 0xA0
+    SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED = 0xA1
+    WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED = 0xA2
 
 
-# Which reason codes each packet may carry in MQTT 5: tables 3-1 (CONNACK), 3-4 (PUBACK), 3-8, 3-9 and 3-10.
+_TAKEN: Final = frozenset((0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
+_RELEASED: Final = frozenset((0, 0x92))
+
+# Which reason codes each packet may carry in MQTT 5: tables 3-1 to 3-10, one a packet.
 REASONS: Final[dict[type, frozenset[int]]] = {
     Connack: frozenset((0, *range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F)),
-    Puback: frozenset((0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99)),
+    Puback: _TAKEN,
+    Pubrec: _TAKEN,
+    Pubrel: _RELEASED,
+    Pubcomp: _RELEASED,
     Suback: frozenset((0, 1, 2, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2)),
     Unsuback: frozenset((0, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91)),
     Disconnect: frozenset(
         (0, 4, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, *range(0x8C, 0x91), *range(0x93, 0xA3))
     ),
+    Auth: frozenset((0, 0x18, 0x19)),
 }

@@ -21,3 +21,7 @@ class Decoder:
     def fault(self) -> CodecError | None:
         """The error that ended this stream, or None."""
     def feed(self, data: bytes) -> list[Packet]: ...
+
+def decode(data: bytes, version: int) -> Packet:
+    """The one packet that `data` is, in MQTT 3.1.1 (`version` 4) or 5; a CONNECT is told by version 0.
+    Raises CodecError, also for bytes that are missing or left over."""

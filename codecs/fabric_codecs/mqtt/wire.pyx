@@ -11,12 +11,14 @@ those of MQTT 5 unless marked 3.1.1.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from fabric_codecs.core.reader cimport Reader, left, reader_init, take
+from fabric_codecs.core.reader cimport Reader, left, reader_init
 from fabric_codecs.mqtt.fields cimport (
-    PROTOCOL, QUOTA, TOO_LARGE, VERSION, binary, byte, finished, packet_id, properties, text, topic_name, two, wrong,
+    PROTOCOL, QUOTA, TOO_LARGE, VARINT_MAX, VERSION, binary, byte, finished, packet_id, text, topic_name, two, wrong
 )
+from fabric_codecs.mqtt.properties cimport read_properties
+from fabric_codecs.mqtt.publish cimport read_publish
 
 from fabric_codecs.bounds import MQTT_CONNECT_BYTES_MAX, MQTT_FILTERS_MAX, MQTT_PACKET_BYTES_MAX
 from fabric_codecs.errors import CodecError
@@ -27,32 +29,13 @@ cdef enum:  # packet types, 2.1.2; WILL is the place of a will's properties
     WILL = 0, CONNECT = 1, CONNACK = 2, PUBLISH = 3, PUBACK = 4, PUBREC = 5, PUBREL = 6, PUBCOMP = 7, SUBSCRIBE = 8
     SUBACK = 9, UNSUBSCRIBE = 10, UNSUBACK = 11, PINGREQ = 12, PINGRESP = 13, DISCONNECT = 14, AUTH = 15
 
-cdef object Publish = packets.Publish
-cdef object Puback = packets.Puback
+cdef dict ACKNOWLEDGEMENTS = {
+    PUBACK: packets.Puback, PUBREC: packets.Pubrec, PUBREL: packets.Pubrel, PUBCOMP: packets.Pubcomp,
+}
 cdef object Subscription = packets.Subscription
 cdef object PINGREQ_PACKET = packets.Pingreq()
 cdef object PINGRESP_PACKET = packets.Pingresp()
 cdef Py_ssize_t FILTERS_MAX = MQTT_FILTERS_MAX
-
-
-cdef object publish(Reader* r, int flags, int version):
-    cdef Py_ssize_t start = r.at
-    cdef int qos = flags >> 1 & 3
-    cdef bint dup = flags & 8 != 0
-    cdef int number = 0
-    if qos == 3:
-        raise wrong("QoS 3 does not exist", start, "3.3.1-4")
-    if dup and qos == 0:
-        raise wrong("DUP is set on QoS 0", start, "3.3.1-2")
-    cdef str topic = topic_name(r, "the Topic Name", "3.3.2-2")
-    if qos:
-        number = packet_id(r)
-    props = properties(r, 1 << PUBLISH) if version == 5 else NONE
-    if not topic and props.topic_alias is None:
-        raise wrong("the Topic Name is empty" + (" without a Topic Alias" if version == 5 else ""), start, "4.7.3-1", PROTOCOL)
-    cdef Py_ssize_t size = left(r)
-    payload = PyBytes_FromStringAndSize(<const char*>take(r, size), size)
-    return Publish(topic, payload, qos, flags & 1 != 0, dup, number, props)
 
 
 cdef object connect(Reader* r, Decoder decoder):
@@ -67,7 +50,7 @@ cdef object connect(Reader* r, Decoder decoder):
     cdef int flags = byte(r, "the Connect Flags"), at = r.at - 1
     check_connect_flags(flags, at, level)
     cdef int keep_alive = two(r, "the Keep Alive")
-    props = properties(r, 1 << CONNECT) if level == 5 else NONE
+    props = read_properties(r, 1 << CONNECT) if level == 5 else NONE
     client_id = text(r, "the Client Identifier")
     will = connect_will(r, flags, level) if flags & 0x04 else None
     username = text(r, "the User Name") if flags & 0x80 else None
@@ -90,7 +73,7 @@ cdef int check_connect_flags(int flags, Py_ssize_t at, int level) except -1:
 
 cdef object connect_will(Reader* r, int flags, int level):
     cdef Py_ssize_t start = r.at
-    props = properties(r, 1 << WILL) if level == 5 else NONE
+    props = read_properties(r, 1 << WILL) if level == 5 else NONE
     topic = topic_name(r, "the Will Topic", "3.1.3.3")
     if not topic:
         raise wrong("the Will Topic is empty", start, "4.7.3-1", PROTOCOL)
@@ -103,7 +86,7 @@ cdef object connack(Reader* r, int version):
     if flags > 1:
         raise wrong("a reserved Connect Acknowledge Flag is set", r.at - 1, "3.2.2-1")
     cdef int code = reason(r, packets.Connack, version)
-    props = properties(r, 1 << CONNACK) if version == 5 else NONE
+    props = read_properties(r, 1 << CONNACK) if version == 5 else NONE
     return packets.Connack(flags == 1, code, props)
 
 
@@ -116,17 +99,27 @@ cdef int reason(Reader* r, object packet, int version) except -1:
     return code
 
 
-cdef object puback(Reader* r, int version):
+cdef object acknowledgement(Reader* r, object packet, int kind, int version):
+    """PUBACK, PUBREC, PUBREL, PUBCOMP: they are laid out alike."""
     cdef int number = packet_id(r)
     if version == 4 or not left(r):
-        return Puback(number)
-    cdef int code = reason(r, Puback, 5)
-    return Puback(number, code, properties(r, 1 << PUBACK) if left(r) else NONE)
+        return packet(number)
+    return packet(number, *answer(r, packet, kind))
+
+
+cdef tuple answer(Reader* r, object packet, int kind):
+    """Reason Code and properties at the end of a packet that may leave them out, and how much of what it could leave out is
+    there (`packets`)."""
+    cdef int code = reason(r, packet, 5)
+    if not left(r):
+        return code, NONE, 0 if code else 1
+    props = read_properties(r, 1 << kind)
+    return code, props, 2 if props is NONE else 0
 
 
 cdef object subscribe(Reader* r, int version):
     cdef int number = packet_id(r)
-    props = properties(r, 1 << SUBSCRIBE) if version == 5 else NONE
+    props = read_properties(r, 1 << SUBSCRIBE) if version == 5 else NONE
     cdef list found = []
     cdef int options
     while left(r) or not found:
@@ -148,7 +141,7 @@ cdef object subscribe(Reader* r, int version):
 
 cdef object unsubscribe(Reader* r, int version):
     cdef int number = packet_id(r)
-    props = properties(r, 1 << UNSUBSCRIBE) if version == 5 else NONE
+    props = read_properties(r, 1 << UNSUBSCRIBE) if version == 5 else NONE
     cdef list found = []
     while left(r):
         if len(found) == FILTERS_MAX:
@@ -176,7 +169,7 @@ cdef tuple reasons(Reader* r, object packet, int version):
 
 cdef object suback(Reader* r, int version):
     cdef int number = packet_id(r)
-    props = properties(r, 1 << SUBACK) if version == 5 else NONE
+    props = read_properties(r, 1 << SUBACK) if version == 5 else NONE
     return packets.Suback(number, reasons(r, packets.Suback, version), props)
 
 
@@ -184,43 +177,50 @@ cdef object unsuback(Reader* r, int version):
     cdef int number = packet_id(r)
     if version == 4:
         return packets.Unsuback(number)
-    props = properties(r, 1 << UNSUBACK)
+    props = read_properties(r, 1 << UNSUBACK)
     return packets.Unsuback(number, reasons(r, packets.Unsuback, 5), props)
 
 
 cdef object disconnect(Reader* r, int version):
     if version == 4 or not left(r):
         return packets.Disconnect()
-    cdef int code = reason(r, packets.Disconnect, 5)
-    return packets.Disconnect(code, properties(r, 1 << DISCONNECT) if left(r) else NONE)
+    return packets.Disconnect(*answer(r, packets.Disconnect, DISCONNECT))
+
+
+cdef object auth(Reader* r):
+    cdef Py_ssize_t start = r.at
+    if not left(r):
+        return packets.Auth()
+    cdef int code = reason(r, packets.Auth, 5)
+    props = read_properties(r, 1 << AUTH)
+    if props.authentication_method is None:
+        raise wrong("AUTH without an Authentication Method", start, "3.15.2.2.2", PROTOCOL)
+    return packets.Auth(code, props)
 
 
 cdef object body(Reader* r, int kind, int flags, Decoder decoder):
     """The packet whose fixed header was read; `r` ends where it ends."""
     cdef int version = decoder.version
     if kind == PUBLISH:
-        return publish(r, flags, version)
+        return read_publish(r, flags, version)
     if flags != (2 if kind in (PUBREL, SUBSCRIBE, UNSUBSCRIBE) else 0):
         raise wrong(f"the fixed header's flags are {flags:04b}", r.at, "2.1.3-1")
-    if kind == 0:
-        raise wrong("packet type 0 is reserved", r.at, "2.1.2")
+    if kind == 0 or (kind == AUTH and version == 4):
+        raise wrong(f"packet type {kind} is reserved", r.at, "2.1.2")
     if kind == CONNECT:
         if version:
             raise wrong("a second CONNECT", r.at, "3.1.0-2", PROTOCOL)
         packet = connect(r, decoder)
-    elif kind == PUBACK: packet = puback(r, version)
+    elif kind == CONNACK: packet = connack(r, version)
+    elif kind <= PUBCOMP: packet = acknowledgement(r, ACKNOWLEDGEMENTS[kind], kind, version)
     elif kind == SUBSCRIBE: packet = subscribe(r, version)
     elif kind == UNSUBSCRIBE: packet = unsubscribe(r, version)
     elif kind == PINGREQ: packet = PINGREQ_PACKET
     elif kind == DISCONNECT: packet = disconnect(r, version)
-    elif kind == CONNACK: packet = connack(r, version)
     elif kind == SUBACK: packet = suback(r, version)
     elif kind == UNSUBACK: packet = unsuback(r, version)
     elif kind == PINGRESP: packet = PINGRESP_PACKET
-    elif kind == AUTH:
-        raise wrong("AUTH without an agreed Authentication Method", r.at, "4.12.0-6", PROTOCOL)
-    else:
-        raise wrong("a packet of the QoS 2 flow, which was never begun: Maximum QoS is 1", r.at, "4.3.3", PROTOCOL)
+    else: packet = auth(r)
     finished(r)
     return packet
 
@@ -315,3 +315,21 @@ cdef class Decoder:
             self._wanted = r.end - start
             return -1
         return r.end
+
+
+def decode(bytes data not None, int version):
+    """The one packet that `data` is, in MQTT 3.1.1 (`version` 4) or 5; a CONNECT is told by version 0. Raises CodecError, also
+    for bytes that are missing or left over."""
+    cdef Decoder decoder = Decoder(version, VARINT_MAX + 5)
+    cdef Reader r
+    cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), stop = -1
+    reader_init(&r, base, 0, size)
+    if size:
+        stop = decoder._frame(&r, size)
+    if stop < 0:
+        raise wrong("the packet is cut short", size, "2.1.4")
+    packet = body(&r, base[0] >> 4, base[0] & 15, decoder)
+    if stop < size:
+        raise wrong(f"{size - stop} bytes follow the packet", stop, "2.1.4")
+    return packet

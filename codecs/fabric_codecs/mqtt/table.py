@@ -1,13 +1,11 @@
-"""MQTT 5 properties: one table (2.2.2.2, table 2-4) and the struct that carries them.
+"""MQTT 5 properties: which there are, of what type, and in which packets (2.2.2.2, table 2-4).
 
-Below: nothing. Above: `packets` holds a `Properties`, `wire` and `encode` compile `TABLE` into arrays.
+Below: nothing. Above: `properties`, which compiles `TABLE` into arrays.
 """
 
 from typing import Final, NamedTuple
 
-from msgspec import Struct
-
-__all__ = ["NONE", "TABLE", "Kind", "Properties", "Property"]
+__all__ = ["TABLE", "Kind", "Property"]
 
 
 class Kind:
@@ -22,12 +20,16 @@ CONNECT: Final = 1 << 1
 CONNACK: Final = 1 << 2
 PUBLISH: Final = 1 << 3
 PUBACK: Final = 1 << 4
+PUBREC: Final = 1 << 5
+PUBREL: Final = 1 << 6
+PUBCOMP: Final = 1 << 7
 SUBSCRIBE: Final = 1 << 8
 SUBACK: Final = 1 << 9
 UNSUBSCRIBE: Final = 1 << 10
 UNSUBACK: Final = 1 << 11
 DISCONNECT: Final = 1 << 14
-ACKS: Final = CONNACK | PUBACK | SUBACK | UNSUBACK | DISCONNECT
+AUTH: Final = 1 << 15
+ACKS: Final = CONNACK | PUBACK | PUBREC | PUBREL | PUBCOMP | SUBACK | UNSUBACK | DISCONNECT | AUTH
 EVERYWHERE: Final = WILL | CONNECT | PUBLISH | SUBSCRIBE | UNSUBSCRIBE | ACKS
 
 
@@ -55,8 +57,8 @@ TABLE: Final = (
     Property(0x11, "session_expiry_s", Kind.U32, CONNECT | CONNACK | DISCONNECT, "3.1.2.11.2"),
     Property(0x12, "assigned_client_id", Kind.TEXT, CONNACK, "3.2.2.3.7"),
     Property(0x13, "server_keep_alive_s", Kind.U16, CONNACK, "3.2.2.3.14"),
-    Property(0x15, "authentication_method", Kind.TEXT, CONNECT | CONNACK, "3.1.2.11.9"),
-    Property(0x16, "authentication_data", Kind.BINARY, CONNECT | CONNACK, "3.1.2.11.10"),
+    Property(0x15, "authentication_method", Kind.TEXT, CONNECT | CONNACK | AUTH, "3.1.2.11.9"),
+    Property(0x16, "authentication_data", Kind.BINARY, CONNECT | CONNACK | AUTH, "3.1.2.11.10"),
     Property(0x17, "request_problem_information", Kind.FLAG, CONNECT, "3.1.2.11.7"),
     Property(0x18, "will_delay_s", Kind.U32, WILL, "3.1.3.2.2"),
     Property(0x19, "request_response_information", Kind.FLAG, CONNECT, "3.1.2.11.6"),
@@ -74,39 +76,3 @@ TABLE: Final = (
     Property(0x29, "subscription_ids_available", Kind.FLAG, CONNACK, "3.2.2.3.12"),
     Property(0x2A, "shared_subscription_available", Kind.FLAG, CONNACK, "3.2.2.3.13"),
 )
-
-
-class Properties(Struct, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True):
-    """What a packet says beside its fixed fields. None is absent; the two that may repeat are tuples, in
-    order."""
-
-    payload_format: int | None = None  # 1: the payload is UTF-8
-    message_expiry_s: int | None = None
-    content_type: str | None = None
-    response_topic: str | None = None
-    correlation_data: bytes | None = None
-    subscription_ids: tuple[int, ...] = ()
-    session_expiry_s: int | None = None
-    assigned_client_id: str | None = None
-    server_keep_alive_s: int | None = None
-    authentication_method: str | None = None
-    authentication_data: bytes | None = None
-    request_problem_information: int | None = None
-    will_delay_s: int | None = None
-    request_response_information: int | None = None
-    response_information: str | None = None
-    server_reference: str | None = None
-    reason_string: str | None = None
-    receive_maximum: int | None = None
-    topic_alias_maximum: int | None = None
-    topic_alias: int | None = None
-    maximum_qos: int | None = None
-    retain_available: int | None = None
-    user: tuple[tuple[str, str], ...] = ()
-    maximum_packet_bytes: int | None = None
-    wildcard_subscription_available: int | None = None
-    subscription_ids_available: int | None = None
-    shared_subscription_available: int | None = None
-
-
-NONE: Final = Properties()  # shared by every packet that has no properties, which is nearly all of them

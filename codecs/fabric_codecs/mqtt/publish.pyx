@@ -1,0 +1,170 @@
+"""PUBLISH (3.3), the packet that a connection is made for: a class of its own, read and written without detours.
+
+    byte 1    3 << 4 | DUP << 3 | QoS << 1 | RETAIN
+    then      Remaining Length, Topic Name, [Packet Identifier when QoS > 0], [properties in MQTT 5], payload
+
+Below: `fields`, `properties`. Above: `wire`, `encode`, `lift`, `lower`.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcpy
+
+from fabric_codecs.core.reader cimport Reader, left, take
+from fabric_codecs.mqtt.fields cimport (
+    PROTOCOL, VARINT_MAX, Span, number, packet_id, topic_span, unsayable, wrong
+)
+from fabric_codecs.mqtt.properties cimport NOTHING, TOPIC_ALIAS, Properties, read_properties, section_of
+
+cdef enum:
+    PUBLISH = 3
+    TEXT_MAX = 0xFFFF
+
+
+@cython.freelist(64)
+cdef class Publish:
+    def __init__(
+        self, str topic not None, bytes payload not None=b"", int qos=0, bint retain=False, bint dup=False, int packet_id=0,
+        Properties properties not None=NOTHING
+    ):
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+        self.dup = dup
+        self.packet_id = packet_id
+        self.properties = properties
+
+    cdef tuple _fields(self):
+        return self.topic, self.payload, self.qos, self.retain, self.dup, self.packet_id, self.properties
+
+    def __eq__(self, other):
+        if not isinstance(other, Publish):
+            return NotImplemented
+        return self._fields() == (<Publish>other)._fields()
+
+    def __hash__(self):
+        return hash(self._fields())
+
+    def __repr__(self):
+        return "Publish(%r, %r, qos=%r, retain=%r, dup=%r, packet_id=%r, properties=%r)" % self._fields()
+
+    def __reduce__(self):
+        return Publish, self._fields()
+
+
+cdef Publish publish_of(str topic, bytes payload, int flags, int packet_id, Properties properties):
+    """`flags` as in the fixed header."""
+    cdef Publish packet = Publish.__new__(Publish)
+    packet.topic = topic
+    packet.payload = payload
+    packet.qos = flags >> 1 & 3
+    packet.retain = flags & 1
+    packet.dup = flags >> 3 & 1
+    packet.packet_id = packet_id
+    packet.properties = properties
+    return packet
+
+
+cdef Publish read_publish(Reader* r, int flags, int version):
+    """The packet whose fixed header was read; `r` ends where it ends."""
+    cdef Py_ssize_t start = r.at, size
+    cdef int number = 0
+    cdef Span topic
+    cdef Properties properties
+    if flags & 6 == 6:
+        raise wrong("QoS 3 does not exist", start, "3.3.1-4")
+    if flags & 8 and not flags & 6:
+        raise wrong("DUP is set on QoS 0", start, "3.3.1-2")
+    topic_span(r, "the Topic Name", "3.3.2-2", &topic)
+    if flags & 6:
+        number = packet_id(r)
+    properties = read_properties(r, 1 << PUBLISH) if version == 5 else NOTHING
+    if topic.size == 0 and not properties.seen >> TOPIC_ALIAS & 1:
+        raise wrong("the Topic Name is empty" + (" without a Topic Alias" if version == 5 else ""), start, "4.7.3-1", PROTOCOL)
+    size = left(r)
+    return publish_of(
+        PyUnicode_DecodeUTF8(<const char*>topic.data, topic.size, NULL),
+        PyBytes_FromStringAndSize(<const char*>take(r, size), size),
+        flags, number, properties,
+    )
+
+
+cdef bytes section_in(Publish packet, int version):
+    """What stands between Topic Name and payload in the form of that version, without its length."""
+    if version == 5:
+        return b"" if packet.properties is NOTHING else section_of(packet.properties, 1 << PUBLISH)
+    if packet.properties is not NOTHING and packet.properties != NOTHING:
+        raise unsayable("MQTT 3.1.1 has no properties", "3.1.1: 3")
+    return None
+
+
+cdef const char* topic_text(Publish packet, Py_ssize_t* size) except NULL:
+    cdef const char* text
+    try:
+        text = PyUnicode_AsUTF8AndSize(packet.topic, size)
+    except UnicodeEncodeError:
+        raise unsayable("the Topic Name holds a lone surrogate, which UTF-8 cannot carry", "1.5.4-1") from None
+    if size[0] == 0:
+        if packet.properties.topic_alias is None:
+            raise unsayable("the Topic Name is empty", "4.7.3-1")
+        return text
+    if memchr(text, 0, size[0]) != NULL:
+        raise unsayable("the Topic Name holds U+0000", "1.5.4-2")
+    if memchr(text, c"+", size[0]) != NULL or memchr(text, c"#", size[0]) != NULL:
+        raise unsayable(f"the Topic Name {packet.topic!r} holds a wildcard", "3.3.2-2")
+    if size[0] > TEXT_MAX:
+        raise unsayable(f"the Topic Name has {size[0]} bytes, allowed are {TEXT_MAX}", "1.5")
+    return text
+
+
+cdef inline unsigned char* poke_varint(unsigned char* at, Py_ssize_t value) noexcept nogil:
+    while value > 0x7F:
+        at[0] = value & 0x7F | 0x80
+        at += 1
+        value >>= 7
+    at[0] = <unsigned char>value
+    return at + 1
+
+
+cdef inline int varint_bytes(Py_ssize_t value) noexcept nogil:
+    return 1 if value < 1 << 7 else 2 if value < 1 << 14 else 3 if value < 1 << 21 else 4
+
+
+cdef bytes encode_publish(Publish packet, int version):
+    """The whole packet. Sizes first, then one pass into the memory of the result."""
+    cdef int qos = <int>number(packet.qos, 2, "the QoS")
+    cdef Py_ssize_t topic_size = 0, payload_size = PyBytes_GET_SIZE(packet.payload), remaining, section_size = 0
+    cdef const char* topic = topic_text(packet, &topic_size)
+    cdef bytes section, data
+    cdef unsigned char* at
+    if not qos and (packet.dup or packet.packet_id):
+        raise unsayable("QoS 0 with DUP or a Packet Identifier", "3.3.1-2")
+    if qos and number(packet.packet_id, 0xFFFF, "the Packet Identifier") == 0:
+        raise unsayable("the Packet Identifier is 0", "2.2.1-3")
+    section = section_in(packet, version)
+    remaining = 2 + topic_size + (2 if qos else 0) + payload_size
+    if section is not None:
+        section_size = PyBytes_GET_SIZE(section)
+        remaining += varint_bytes(section_size) + section_size
+    if remaining > VARINT_MAX:
+        raise unsayable(f"a packet of {remaining} bytes, allowed are {VARINT_MAX}", "2.1.4")
+    data = PyBytes_FromStringAndSize(NULL, 1 + varint_bytes(remaining) + remaining)
+    at = <unsigned char*>PyBytes_AS_STRING(data)
+    at[0] = PUBLISH << 4 | (8 if packet.dup else 0) | qos << 1 | (1 if packet.retain else 0)
+    at = poke_varint(at + 1, remaining)
+    at[0] = topic_size >> 8
+    at[1] = topic_size & 0xFF
+    memcpy(at + 2, topic, topic_size)
+    at += 2 + topic_size
+    if qos:
+        at[0] = packet.packet_id >> 8
+        at[1] = packet.packet_id & 0xFF
+        at += 2
+    if section is not None:
+        at = poke_varint(at, section_size)
+        memcpy(at, PyBytes_AS_STRING(section), section_size)
+        at += section_size
+    memcpy(at, PyBytes_AS_STRING(packet.payload), payload_size)
+    return data

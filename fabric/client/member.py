@@ -1,56 +1,49 @@
-"""A member of a channel: the live feed, and the log wherever the feed had a gap.
+"""A member of a channel: the shared live feed, and the log wherever it is not there yet.
 
-`rules/repair.py` decides; this module subscribes, reads back and hands on. A member has no consumer on the
-server. Its queue is bounded: a durable channel's slow reader falls back to the log and loses nothing; live
-messages that find the queue full are counted in `missed`, as are those whose running number shows that they
-never came.
+It has no subscription of its own and no consumer on the server; thousands in a process share one feed per
+pattern. Its queue is bounded: who reads slowly leaves the feed for the log, loses nothing of a durable
+channel and slows nobody; live messages that find the queue full are counted in `missed`, as are those whose
+running number shows that they never came. Above: `channel`, `durable`. Below: `seat`, `feed`.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from fabric import subjects
+from fabric.client.feed import Feed, Lane, Tally, feed_of
 from fabric.client.link import Link
-from fabric.clock import monotonic
-from fabric.errors import FabricError, InternalError, PermissionDenied, Refused, Unreachable
-from fabric.jetstream.connection import Subscription
-from fabric.jetstream.layout import channel_stream
-from fabric.rules.ledger import Ledger
-from fabric.rules.missed import MissedCounter
-from fabric.rules.paging import PageSize
-from fabric.rules.repair import Track, Verdict
+from fabric.client.seat import Seat, ignore
+from fabric.errors import CursorAhead, FabricError
+from fabric.rules.paging import SIZE_MAX
+from fabric.rules.position import Position, Progress
+from fabric.rules.repair import Truncated
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.names import is_pattern
-from fabric_codecs.nats.headers import mark_of, positions, source_agrees, value_in
 
-__all__ = ["Member"]
+__all__ = ["Member", "Since", "Truncation"]
 
 log = logging.getLogger("fabric.member")
 
 QUEUE_MESSAGES_MAX = 1024
 QUEUE_BYTES_MAX = 4 << 20
-READ_RETRY_S = 0.5
-EMPTY_READS_MAX = 10  # then what was announced has gone from the log: expired, evicted or purged
-PROBE_TIMEOUT_S = 2.0
-DELIVER, LATER = Verdict.DELIVER, Verdict.LATER
+TRUNCATIONS_KEPT = 64
+LOOKS_FOR_THE_END = 3  # a replica that lags may not have it yet
+LOOK_AGAIN_S = 0.5
+
+Since = Literal["now", "beginning"] | int | datetime
 
 
-class _Feed:
-    """One filter in one shard: its track and what reads it back."""
+class Truncation(NamedTuple):
+    """Messages of `channel` that `stream` let go of before a member read them: some, or all, of the sequences
+    `first` to `last`."""
 
-    __slots__ = ("filter", "reading", "shard", "stream", "track")
-
-    def __init__(self, shard: int, pattern: str, now: float) -> None:
-        self.shard = shard
-        self.stream = channel_stream(shard)
-        self.filter = pattern
-        self.track = Track(now)
-        self.reading: asyncio.Task[None] | None = None
+    channel: str
+    stream: str
+    first: int
+    last: int
 
 
 class Member:
@@ -58,9 +51,15 @@ class Member:
     channels of a pattern.
 
     Counters: `delivered`, `missed` (live messages that never came or found the queue full), `forged` (source
-    attribute and credential disagreed: not delivered), `repaired` (gaps read back from the log), `duplicates`
-    (second copies withheld), `truncated` (runs of messages that the log let go before this member read them;
-    the log says which). `failure` is what ended the reading of the log for good, if anything did.
+    attribute and credential disagreed: not delivered), `repaired` (gaps of the feed read back from the log),
+    `duplicates` (second copies withheld), `truncated` (runs of messages that the log let go of before this
+    member read them; `truncations` has the last 64), `handler_errors`. `failure` is what ended this member
+    for good, if anything did: iterating raises it, and so do `ended` and, with a handler, the end of the
+    `async with` block.
+
+    For durable members: `positions` (by filter, see `fabric.subjects.stored_filters`) to begin at instead of
+    `since`, and a `Progress` that is told of every message handed out and of every verified position. Its
+    `settle` is the caller's to call, once for each message, in order; live messages count too.
     """
 
     def __init__(
@@ -68,60 +67,99 @@ class Member:
         link: Link,
         pattern: str,
         handler: Callable[[Envelope], object] | None,
-        since: Literal["now", "beginning"] | int | datetime,
+        since: Since,
+        *,
+        positions: Mapping[str, Position] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.pattern = pattern
-        self.delivered = 0
-        self.forged = 0
+        self.handler = handler or ignore
+        self.queues = handler is None
+        self.progress = progress
         self.handler_errors = 0
         self.truncated = 0
+        self.truncations: deque[Truncation] = deque(maxlen=TRUNCATIONS_KEPT)
         self.failure: FabricError | None = None
-        self._overflowed = 0
         self._link = link
-        self._handler = handler
         self._since = since
-        self._ledger = Ledger()
-        self._live = MissedCounter()
+        self._positions = positions
+        self._feed: Feed | None = None  # from when it is entered
+        self._seats: dict[str, Seat] = {}
+        self._delivered = 0
+        self._overflowed = 0
+        self._live_before = (0, 0, 0)  # what the feed had missed, met as forged and delivered when we came
+        self._live_after: tuple[int, int, int] | None = None  # and when we left
         self._queue: deque[Envelope] = deque()
         self._queued_bytes = 0
         self._arrival = asyncio.Event()
         self._space = asyncio.Event()
+        self._end = asyncio.Event()
         self._closed = False
-        self._subscriptions: list[Subscription] = []
-        self._feeds: dict[int, tuple[_Feed, ...]] = {}
-        self._hides_system = pattern[0] in "*>"  # `$`-topics never match a root wildcard
+
+    # Counters
+
+    @property
+    def delivered(self) -> int:
+        """Messages queued or handed to the handler."""
+        mine = self._delivered + sum(seat.took for seat in self._seats.values())
+        return mine if self.queues else mine + self._live()[2]
 
     @property
     def missed(self) -> int:
         """Live messages that were published to this channel and not delivered here."""
-        return self._live.missed + self._overflowed
+        return self._live()[0] + self._overflowed
+
+    @property
+    def forged(self) -> int:
+        """Messages whose source attribute is not that of their credential."""
+        return self._live()[1] + self._tally().forged
 
     @property
     def repaired(self) -> int:
-        """Gaps of the live feed that were found."""
-        return sum(feed.track.gaps for feed in self._all())
+        """Gaps of the live feed that were found while following it."""
+        return self._tally().repaired
 
     @property
     def duplicates(self) -> int:
         """Second copies withheld."""
-        return self._ledger.duplicates
+        return self._tally().duplicates
+
+    def _tally(self) -> Tally:
+        total = Tally()
+        for seat in self._seats.values():
+            total = total.plus(seat.tally)
+        return total
+
+    def _live(self) -> tuple[int, int, int]:
+        missed, forged, delivered = self._live_after or (self._feed.live_tally if self._feed else (0, 0, 0))
+        before = self._live_before
+        return missed - before[0], forged - before[1], delivered - before[2]
+
+    # Life
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._closed or self.failure is not None
 
     async def __aenter__(self) -> Self:
-        """Returns when the subscription is active and the starting point is known. Raises PermissionDenied
-        for a channel that the credential may not hear, or whose history it may not read."""
-        link, now = self._link, monotonic()
-        for shard in subjects.shards_of_pattern(self.pattern):
-            self._feeds[shard] = tuple(
-                _Feed(shard, one, now) for one in subjects.stored_filters(self.pattern, shard)
-            )
-        for index, subject in enumerate(subjects.durable_feeds(self.pattern)):
-            self._subscriptions.append(link.connection.subscribe(subject, self._durable_handler(index)))
-        for subject in subjects.live_feeds(self.pattern):
-            self._subscriptions.append(link.connection.subscribe(subject, self._on_live))
-        link.members.add(self)
-        link.connection.on_denied.append(self._denied)
+        """Returns when the feed is open and the starting point is known. Raises PermissionDenied for a
+        channel that the credential may not hear, or whose history it may not read, and CursorAhead for a
+        position that the log has not reached."""
+        self._feed = feed = feed_of(self._link, self.pattern)
+        self._live_before = feed.live_tally
+        first = not feed.is_open
+        self._seats = {lane.filter: Seat(self, lane) for lane in feed.lanes.values()}
+        now = self._since == "now" and self._positions is None
         try:
-            ends = await asyncio.gather(*map(self._start, self._all()), return_exceptions=True)
+            if now:
+                for seat in self._seats.values():
+                    seat.attend()
+            await feed.enter(self)
+            begin = self._begin_now if now else self._begin_in_the_past
+            ends = await asyncio.gather(
+                *(begin(seat, first) for seat in self._seats.values()), return_exceptions=True
+            )
             for failure in (self.failure, *ends):
                 if failure is not None:
                     raise failure
@@ -130,25 +168,82 @@ class Member:
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await self.close()
+        if kind is None and self.failure is not None and not self.queues:
+            raise self.failure
 
     async def close(self) -> None:
         """Leave. What is queued is discarded. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
-        self._link.members.discard(self)
-        with suppress(ValueError):  # never entered
-            self._link.connection.on_denied.remove(self._denied)
-        for subscription in self._subscriptions:
-            self._link.connection.unsubscribe(subscription)
-        tasks = [feed.reading for feed in self._all() if feed.reading is not None]
-        for task in tasks:
-            task.cancel()
+        self.handler = ignore
+        tasks = [task for seat in self._seats.values() if (task := seat.leave()) is not None]
+        if self._feed is not None:
+            self._live_after = self._feed.live_tally
+            await self._feed.leave(self)
         await asyncio.gather(*tasks, return_exceptions=True)
         self._queue.clear()
         self._arrival.set()
+        self._end.set()
+
+    async def ended(self) -> None:
+        """Until this member was closed. Raises what ended it, if anything did: for a member with a handler,
+        what iterating is for one without."""
+        await self._end.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def fail(self, error: FabricError) -> None:
+        """Nothing more will come: reading again would fail again. Called by its feed and seats."""
+        self.failure = self.failure or error
+        self._arrival.set()
+        self._end.set()
+
+    # Where it begins
+
+    async def _begin_now(self, seat: Seat, first: bool) -> None:
+        lane = seat.lane
+        if first:  # the feed has just begun here, too
+            seat.begin_now(lane.started_at)
+        else:
+            newest = await self._link.reader.last(lane.stream, lane.filter)
+            seat.begin_now(newest.sequence if newest else 0)
+
+    async def _begin_in_the_past(self, seat: Seat, _first: bool) -> None:
+        lane, since = seat.lane, self._since
+        if self._positions is not None:
+            position = self._positions.get(lane.filter, Position())
+            await self._must_reach(lane, position.verified)
+            seat.begin_at(position)
+        elif since == "beginning":
+            seat.begin_at(Position())
+        elif isinstance(since, int):
+            await self._must_reach(lane, since - 1)
+            seat.begin_at(Position(max(since - 1, 0)))
+        else:
+            assert isinstance(since, datetime)
+            # The newest message first: what is stored while we ask where to begin lies after it.
+            newest = await self._link.reader.last(lane.stream, lane.filter)
+            moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            page = await self._link.reader.since_time(lane.stream, lane.filter, moment)
+            later = page.messages[0].sequence - 1 if page.messages else newest.sequence if newest else 0
+            seat.begin_at(Position(later))
+
+    async def _must_reach(self, lane: Lane, position: int) -> None:
+        if position <= lane.track.highest:
+            return
+        for look in range(LOOKS_FOR_THE_END):
+            if look:
+                await asyncio.sleep(LOOK_AGAIN_S)
+            newest = await self._link.reader.last(lane.stream, ">")
+            end = newest.sequence if newest else 0
+            if position <= end:
+                return
+        raise CursorAhead(lane.stream, position, end)
+
+    # Messages
 
     def __aiter__(self) -> Self:
         return self
@@ -168,209 +263,54 @@ class Member:
             self._space.set()
         return envelope
 
-    async def _start(self, feed: _Feed) -> None:
-        # The newest message first: what is stored while we ask where to begin lies after it.
-        newest = await self._link.reader.last(feed.stream, feed.filter)
-        last = newest.sequence if newest else 0
-        verified = await self._before(feed, last)
-        feed.track.start(verified)
-        if verified < last or not feed.track.caught_up(verified, monotonic()):
-            self._read(feed)
-
-    async def _before(self, feed: _Feed, last: int) -> int:
-        since = self._since
-        if since == "now":
-            return last
-        if since == "beginning":
-            return 0
-        if isinstance(since, int):
-            return max(since - 1, 0)
-        moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        page = await self._link.reader.since_time(feed.stream, feed.filter, moment)
-        return page.messages[0].sequence - 1 if page.messages else last
-
-    # The live feeds
-
-    def _durable_handler(self, index: int) -> Callable[[bytes, bytes, bytes, bytes], object]:
-        # fab.cho.<shard>.<source>.<channel>: the shard is one digit, SHARDS is 8
-        feeds = {shard: several[index] for shard, several in self._feeds.items()}
-
-        def on_durable(subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
-            feed = feeds[subject[8] - 48]
-            sequence, previous = positions(header)
-            track = feed.track
-            verdict = track.live(subject, sequence, previous, monotonic())
-            if verdict is DELIVER:
-                if self._handler is None and self._is_full(data):
-                    track.undo(subject, sequence, previous)
-                    self._read(feed)
-                else:
-                    self._hand_on(subject, header, data)
-            elif verdict is LATER:
-                self._read(feed)
-
-        return on_durable
-
-    def _on_live(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
-        self._live.observe(subject, *mark_of(header))
-        if self._handler is None and self._is_full(data):
-            self._overflowed += 1
-        elif not source_agrees(subject, header):
-            self.forged += 1
-        elif not (self._hides_system and self._is_system(subject)):
-            self._deliver(Envelope.from_nats(subject, header, data))
-
-    def _hand_on(self, subject: bytes, header: bytes, data: bytes) -> None:
-        if not source_agrees(subject, header):
-            self.forged += 1
-        elif self._hides_system and self._is_system(subject):
-            pass
-        elif self._ledger.admit(subject, value_in(header, b"ce-id"), b"\r\nFab-Retry: " in header):
-            self._deliver(Envelope.from_nats(subject, header, data))
-
-    def _is_system(self, subject: bytes) -> bool:
-        return subjects.channel_of(subject.decode()).startswith("$")
-
-    def _is_full(self, data: bytes) -> bool:
-        return len(self._queue) >= QUEUE_MESSAGES_MAX or (
-            bool(self._queue) and self._queued_bytes + len(data) > QUEUE_BYTES_MAX
+    def has_room(self, data: bytes) -> bool:
+        """Whether this message can be delivered now; a handler always takes it."""
+        queued = len(self._queue)
+        return not queued or (
+            queued < QUEUE_MESSAGES_MAX and self._queued_bytes + len(data) <= QUEUE_BYTES_MAX
         )
 
-    def _deliver(self, envelope: Envelope) -> None:
-        self.delivered += 1
-        if self._handler is None:
+    async def room(self) -> int:
+        """Until the queue is half empty; for how many messages it has room."""
+        if not self.queues:
+            return SIZE_MAX
+        while len(self._queue) > QUEUE_MESSAGES_MAX // 2 or self._queued_bytes > QUEUE_BYTES_MAX // 2:
+            self._space.clear()
+            await self._space.wait()  # ends with the reader's next step or with close, which cancels the task
+        return QUEUE_MESSAGES_MAX - len(self._queue)
+
+    def deliver(self, envelope: Envelope, log: str, subject: bytes, sequence: int) -> None:
+        """One message, for which there is room. Called by its seats."""
+        self._delivered += 1
+        if self.progress is not None:
+            self.progress.handed(log, subject, sequence)
+        if self.queues:
             self._queue.append(envelope)
             self._queued_bytes += len(envelope.data)
             self._arrival.set()
             return
         try:
-            self._handler(envelope)
+            self.handler(envelope)
         except Exception:
-            self.handler_errors += 1
-            log.exception("a handler of channel %s raised on %s", self.pattern, envelope.id)
+            self.raised(envelope)
 
-    # The log
+    def take_live(self, envelope: Envelope) -> None:
+        """A live message, for who queues. Called by its feed."""
+        if self.has_room(envelope.data):
+            self.deliver(envelope, "", b"", 0)
+        else:
+            self._overflowed += 1
 
-    def _read(self, feed: _Feed) -> None:
-        if feed.reading is None and not self._closed and self.failure is None:
-            feed.reading = asyncio.create_task(self._read_back(feed), name=f"fabric-read-back-{self.pattern}")
-            feed.reading.add_done_callback(lambda task: self._read_ended(feed, task))
+    def raised(self, envelope: Envelope) -> None:
+        """The handler raised, and is being handled."""
+        self.handler_errors += 1
+        log.exception("a handler of channel %s raised on %s", self.pattern, envelope.id)
 
-    def _read_ended(self, feed: _Feed, task: "asyncio.Task[None]") -> None:
-        feed.reading = None
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            if feed.track.behind:
-                self._read(feed)
-            return
-        log.error("channel %s: reading back %s ended", self.pattern, feed.stream, exc_info=error)
-        self._fail(error if isinstance(error, FabricError) else InternalError(f"reading back: {error!r}"))
-
-    def _fail(self, error: FabricError) -> None:
-        # Reading again would fail again: whoever iterates is told.
-        self.failure = self.failure or error
-        self._arrival.set()
-
-    def _denied(self, verb: str, subject: str) -> None:
-        if verb == "subscribe" and any(subject == mine.subject for mine in self._subscriptions):
-            self._fail(PermissionDenied(f"joining {self.pattern}", "see the channels of FABRIC_CREDS"))
-
-    async def _read_back(self, feed: _Feed) -> None:
-        position, empty, batch = feed.track.verified, 0, PageSize()
-        alone = not is_pattern(self.pattern)
-        while not self._closed:  # a cancellation can be lost in a wait that has just ended
-            try:
-                if alone:
-                    position, alone = await self._read_alone(feed, position, batch), False
-                last, pending = await self._read_page(feed, feed.filter, position, batch)
-            except (Refused, Unreachable) as error:
-                if not error.retriable or (isinstance(error, Refused) and error.reason == "denied"):
-                    raise
-                log.warning("channel %s: %s; reading again in %g s", self.pattern, error, READ_RETRY_S)
-                await asyncio.sleep(READ_RETRY_S)
-                continue
-            empty = 0 if last > position else empty + 1
-            position = last
-            caught_up = not pending and feed.track.caught_up(
-                position, monotonic(), gone=empty > EMPTY_READS_MAX
-            )
-            self._tell_truncated(feed)
-            if caught_up:
-                return
-            if empty:
-                await asyncio.sleep(READ_RETRY_S)  # a replica that lags behind what was announced
-
-    async def _read_alone(self, feed: _Feed, position: int, batch: PageSize) -> int:
-        # What a channel's only source has written so far is read by its literal subject: among 10,000
-        # channels
-        # that is five times as fast as by a pattern. Answers up to where the channel has been read then.
-        only = await self._link.reader.only_subject(feed.stream, feed.filter)
-        if only is None:
-            return position
-        subject, up_to = only
-        pending = 1
-        while pending and position < up_to:
-            position, pending = await self._read_page(feed, subject, position, batch)
-        return up_to
-
-    async def _read_page(self, feed: _Feed, pattern: str, position: int, batch: PageSize) -> tuple[int, int]:
-        # The sequence of the last message read, or `position` when there was none, and how many are pending.
-        asked, reader = monotonic(), self._link.reader
-        async with aclosing(reader.pieces(feed.stream, pattern, position + 1, batch=batch.size)) as pieces:
-            async for piece in pieces:
-                for stored in piece.messages:
-                    position = stored.sequence
-                    subject = b"fab.cho" + stored.subject[6:]  # as the live feed spells it
-                    if self._handler is None and self._is_full(stored.data):
-                        await self._wait_for_space(stored.data)
-                    if feed.track.stored(subject, stored.sequence) is DELIVER:
-                        self._hand_on(subject, stored.header, stored.data)
-        batch.took(monotonic() - asked)
-        return position, piece.pending
-
-    def _tell_truncated(self, feed: _Feed) -> None:
-        ranges, feed.track.truncated = feed.track.truncated, []
-        for subject, first, last in ranges:
-            self.truncated += 1
-            channel = subjects.channel_of(subject.decode())
-            log.warning(
-                "channel %s: %s let go of %d to %d before they were read", channel, feed.stream, first, last
-            )
-
-    async def _wait_for_space(self, data: bytes) -> None:
-        while self._is_full(data) and not self._closed:
-            self._space.clear()
-            await (
-                self._space.wait()
-            )  # ends with the reader's next step or with close, which cancels this task
-
-    # Asked by the session
-
-    async def probe(self, now: float) -> None:
-        """Compare the log with what was delivered where that is due."""
-        await asyncio.gather(*(self._probe(feed, now) for feed in self._all()))
-
-    async def _probe(self, feed: _Feed, now: float) -> None:
-        track = feed.track
-        if track.read_back_due(now):
-            track.reset()
-        elif track.probe_due(now):
-            before = track.delivered_above
-            with suppress(FabricError):  # asked again at the next turn
-                page = await self._link.reader.page(
-                    feed.stream, feed.filter, track.verified + 1, batch=1, timeout_s=PROBE_TIMEOUT_S
-                )
-                track.probed(len(page.messages) + page.pending, before, monotonic())
-        if track.behind:
-            self._read(feed)
-
-    def reconnected(self) -> None:
-        """The feed was interrupted: read every log back from its verified position."""
-        for feed in self._all():
-            feed.track.reset()
-            self._read(feed)
-
-    def _all(self) -> list[_Feed]:
-        return [feed for several in self._feeds.values() for feed in several]
+    def lost(self, stream: str, gone: Truncated) -> None:
+        """The log let go of what this member was to have."""
+        channel = subjects.channel_of(gone.subject.decode())
+        self.truncated += 1
+        self.truncations.append(Truncation(channel, stream, gone.first, gone.last))
+        log.warning(
+            "channel %s: %s let go of %d to %d before they were read", channel, stream, gone.first, gone.last
+        )

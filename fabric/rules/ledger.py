@@ -29,3 +29,16 @@ class Ledger:
         if len(self._keys) > self.capacity:
             del self._keys[next(iter(self._keys))]
         return True
+
+    def copy(self, older: "Ledger | None" = None) -> "Ledger":
+        """One that remembers the same, and before it what `older` does, and has withheld nothing yet."""
+        other = Ledger(self.capacity)
+        keys = {**older._keys, **self._keys} if older is not None else dict(self._keys)
+        for key in list(keys)[: -2 * self.capacity]:
+            del keys[key]
+        other._keys = keys
+        return other
+
+    def forget(self, subject: bytes, message_id: bytes) -> None:
+        """It was not delivered after all."""
+        self._keys.pop(hash((subject, message_id)), None)

@@ -1,9 +1,9 @@
-"""Gaps: what a member of a channel has, what it lacks, and when to look.
+"""Gaps: what the feed of a channel has had, what it lacks, and when to look.
 
-A track follows one filter in one log. The live feed is at most once; the log is the truth. `verified` is
-the position up to which everything that matches was delivered; above it, `seen` has the last sequence
-delivered of each subject. The server says with every message which sequence came before it on the same
-subject (`previous`).
+A track follows one filter in one log, for all members of a process (`splice` is one member's part). The
+live feed is at most once; the log is the truth. `verified` is the position up to which everything that
+matches was delivered; above it, `seen` has the last sequence delivered of each subject. The server says with
+every message which sequence came before it on the same subject (`previous`).
 
 | state   | input                                             | becomes | verdict |
 |---------|---------------------------------------------------|---------|---------|
@@ -12,7 +12,6 @@ subject (`previous`).
 | following | message, `sequence` <= last of its subject      | following | DUPLICATE |
 | following | message, `previous` <= last of its subject      | following | DELIVER |
 | following | message, `previous` > last of its subject       | behind  | LATER |
-| following | the member takes no more (`undo`)               | behind  | LATER |
 | behind  | message whose subject is complete                 | behind  | DELIVER |
 | behind  | any other message                                 | behind  | LATER |
 | behind  | a message read from the log (`stored`)            | behind  | DELIVER; DUPLICATE if it came live |
@@ -29,6 +28,8 @@ point further back, so it never looks like a loss. Cost: one dict look-up and on
 
 from enum import Enum
 from typing import NamedTuple
+
+from fabric.rules.position import Position
 
 __all__ = ["Track", "Truncated", "Verdict"]
 
@@ -82,7 +83,7 @@ class Track:
         self.verified = 0
         self.behind = True
         self.gaps = 0
-        self.truncated: list[Truncated] = []  # for the member to take
+        self.truncated: list[Truncated] = []  # for the feed to take
         self._started = False
         self._owed: dict[bytes, int] = {}  # lowest sequence of a subject that is known of and not delivered
         self._seen: dict[bytes, int] = {}
@@ -115,17 +116,6 @@ class Track:
         self._seen[subject] = sequence
         self._delivered += 1
         return DELIVER
-
-    def undo(self, subject: bytes, sequence: int, previous: int) -> None:
-        """Take the DELIVER of a live message back: the member had no room for it after all."""
-        if previous > self.verified:
-            self._seen[subject] = previous
-        else:
-            self._seen.pop(subject, None)
-        if self._ahead and self._ahead[-1] == sequence:
-            self._ahead.pop()
-        self._delivered -= 1
-        self._owe(subject, sequence, sequence)
 
     def stored(self, subject: bytes, sequence: int) -> Verdict:
         """A message read from the log, in the log's order."""
@@ -177,6 +167,15 @@ class Track:
             return True
         self.behind = True
         return False
+
+    @property
+    def highest(self) -> int:
+        """Nothing beyond this sequence was delivered."""
+        return max(self._seen.values(), default=self.verified)
+
+    def position_before(self, subject: bytes, sequence: int) -> Position:
+        """What was delivered before this message, which is the last that was."""
+        return Position(self.verified, {**self._seen, subject: sequence - 1})
 
     @property
     def delivered_above(self) -> int:

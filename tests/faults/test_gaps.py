@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fabric.client import Fabric, Member, Receipt
-from fabric.client import member as member_module
+from fabric.client import catchup
 from fabric.client import session as session_module
 from fabric.errors import PermissionDenied, Refused
 from fabric.jetstream import watchdog
@@ -26,7 +26,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "PROBE_EVERY_S", 0.2)
     monkeypatch.setattr(watchdog, "PROBE_TIMEOUT_S", 1)
     monkeypatch.setattr(session_module, "TICK_S", 0.05)
-    monkeypatch.setattr(member_module, "READ_RETRY_S", 0.05)
+    monkeypatch.setattr(catchup, "READ_RETRY_S", 0.05)
     monkeypatch.setattr(repair, "QUIET_S", 0.1)
     monkeypatch.setattr(repair, "PROBE_EVERY_S", 0.2)
 
@@ -191,11 +191,11 @@ async def test_what_was_announced_and_then_purged_holds_nobody_up(private_server
         proxy.drop = lambda *message: reads(*message) or b".d." in message[0]  # the log cannot be read either
         await channel.publish("lost")
         receipt = await channel.publish("announced")
-        await until(lambda: any(feed.track.behind for feed in member._all()), "the gap was seen")
+        await until(lambda: any(lane.track.behind for lane in member._feed.lanes.values()), "the gap was seen")
         await node.session.connection.request(f"$JS.API.STREAM.PURGE.{receipt.stream}")
         proxy.drop = None
         proxy.cut()
-        await until(lambda: not any(feed.track.behind for feed in member._all()), "the member gave it up")
+        await until(lambda: not any(lane.track.behind for lane in member._feed.lanes.values()), "the member gave it up")
         await channel.publish("after")
         assert await data_of(member, 1) == [b"after"]
 

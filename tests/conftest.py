@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-pytest_plugins = ["helpers.server"]
+pytest_plugins = ["helpers.server", "helpers.cluster"]
 
 
 @pytest.fixture(scope="session", autouse=True)

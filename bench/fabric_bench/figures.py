@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fabric_bench.runner import BENCHES
+
 __all__ = ["FIRST_MARK", "LAST_MARK", "rendered", "with_figures"]
 
 FIRST_MARK = "<!-- figures: written by python -m fabric_bench.figures docs/benchmarks -->"
 LAST_MARK = "<!-- end of figures -->"
-ORDER = ("durable", "live", "call", "catchup")
 
 
 def rendered(documents: Sequence[dict[str, Any]]) -> str:
@@ -41,7 +42,7 @@ def with_figures(text: str, figures: str) -> str:
 def documents_in(folder: Path) -> list[dict[str, Any]]:
     """The results kept in a folder, in the order of the benches."""
     found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
-    return sorted(found, key=lambda document: ORDER.index(document["bench"]))
+    return sorted(found, key=lambda document: BENCHES.index(document["bench"]))
 
 
 def _line(row: dict[str, Any]) -> str:

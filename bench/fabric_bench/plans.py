@@ -5,7 +5,17 @@ One plan per scenario, the same for ours, the floor and the peers. Above: scenar
 
 import msgspec
 
-__all__ = ["CallPlan", "CatchupPlan", "DurablePlan", "LivePlan", "Measured", "Place", "Specimen"]
+__all__ = [
+    "CallPlan",
+    "CatchupPlan",
+    "DurablePlan",
+    "JoinPlan",
+    "LivePlan",
+    "Measured",
+    "Place",
+    "RegisterPlan",
+    "Specimen",
+]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +73,24 @@ class CatchupPlan(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     channels: tuple[str, ...]
     history: int
+
+
+class RegisterPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Have `count` agents join; or find some among them."""
+
+    place: Place
+    count: int
+
+
+class JoinPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Join `joins` channels one after another, publish `count` messages to one, and by popularity to
+    `channels`."""
+
+    place: Place
+    channels: int
+    count: int
+    joins: int
+    window: int
 
 
 class Measured(msgspec.Struct, kw_only=True):

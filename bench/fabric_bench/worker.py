@@ -88,6 +88,14 @@ class Worker:
             line = await self._line(RUN_TIMEOUT_S)
         return msgspec.json.decode(line, type=Measured)
 
+    async def finished(self) -> Measured:
+        """Tell a part that serves until its stdin ends that it is needed no more: its result. Raises
+        RunFailed."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return await self.measured()
+
     async def _line(self, timeout_s: float) -> bytes:
         assert self._process is not None
         assert self._process.stdout is not None

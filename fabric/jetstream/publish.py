@@ -38,7 +38,6 @@ RETRY_LINE = (
     b"Fab-Retry: 1\r\n"  # a receiver looks into its ledger only for messages that may be second copies
 )
 TICK_S = 0.25
-NO_LEADER_RETRY_S = 0.25
 FULL_RETRY_MS = 1000
 FULL = {10077: "the log is full", 10047: "the stream has no room", 10023: "the server has no resources"}
 CONFLICT = {10071, 10164}  # it expected another last message
@@ -69,7 +68,7 @@ class Publisher:
     ) -> None:
         self.connection = connection
         self.in_flight_max = in_flight_max
-        self._window: Window[Event] = Window(deadline_s=deadline_s)
+        self._window: Window[Event] = Window(_log_of, deadline_s=deadline_s)
         self._reply = f"{inbox}.a.".encode()
         self._subscription = connection.subscribe(f"{inbox}.a.*", self._acknowledged)
         self._room = asyncio.Event()
@@ -120,7 +119,8 @@ class Publisher:
         """Write it; `event.settle` learns the outcome. Raises LimitExceeded when it can never be stored."""
         ticket = self._window.open(event, monotonic())
         try:
-            self._write(ticket, event, event.first)
+            if not self._window.is_held(event):
+                self._write(ticket, event, event.first)
         except CodecError as error:
             self._window.settle(ticket)
             raise too_large(self.connection, len(event.payload), error) from None
@@ -191,15 +191,21 @@ class Publisher:
             event = self._window.settle(ticket)
             if event is not None:
                 self.duplicates += sequence < 0
+                self._answered(event)
                 self._tell(event, sequence)
             return
         refusal = _refusal(header, data)
         if refusal is None:
-            self._window.defer(ticket, monotonic() + NO_LEADER_RETRY_S)
+            self._window.hold(ticket, monotonic())
             return
         event = self._window.settle(ticket)
         if event is not None:
+            self._answered(event)
             self._settle(event, refusal)
+
+    def _answered(self, event: Event) -> None:
+        if self._window.held:
+            self._rewrite(self._window.release(event, monotonic()))
 
     def _settle(self, event: Event, refusal: Refused) -> None:
         self.refused += 1
@@ -229,13 +235,7 @@ class Publisher:
             self._act(self._window.due(monotonic(), writable=self.connection.is_up))
 
     def _act(self, due: Due[Event]) -> None:
-        for ticket, event in due.resend:
-            self.retried += 1
-            try:
-                self._write(ticket, event, _as_retry(event))
-            except CodecError as error:  # offered while down, or the server allows less than it did
-                self._window.settle(ticket)
-                self._settle(event, Refused("too_large", detail=error.what))
+        self._rewrite(due.resend)
         for event in due.expired:
             self._settle(
                 event,
@@ -243,6 +243,20 @@ class Publisher:
                     "timeout", retry_after_ms=1000, unknown=True, detail="the log did not answer in time"
                 ),
             )
+
+    def _rewrite(self, offers: list[tuple[int, Event]]) -> None:
+        for ticket, event in offers:
+            self.retried += 1
+            try:
+                self._write(ticket, event, _as_retry(event))
+            except CodecError as error:  # offered while down, or the server allows less than it did
+                self._window.settle(ticket)
+                self._settle(event, Refused("too_large", detail=error.what))
+
+
+def _log_of(event: Event) -> bytes:
+    # The stream, near enough: its family and, where it has shards, the shard.
+    return b".".join(event.subject.split(b".", 3)[:3])
 
 
 def too_large(connection: Connection, size: int, error: CodecError) -> LimitExceeded:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from fabric_bench import runner
 from fabric_bench.plans import DurablePlan, Place, Specimen
-from fabric_bench.scenarios import call, catchup, durable, live
+from fabric_bench.scenarios import call, catchup, durable, join, live, register
 from fabric_bench.worker import RunFailed, Worker
 
 ROWS = {
@@ -17,6 +17,11 @@ ROWS = {
     "live": {"live.end_to_end": {"raw", "nats_py"}},
     "call": {name: {"nats_py"} for name in ("call.p50_us", "call.p99_us", "call.concurrent")},
     "catchup": {f"catchup.{channels}": {"nats_py"} for channels in (1, 10)},
+    "register": {
+        "register.rate": {"nats_py"},
+        **dict.fromkeys(("register.flatness", "register.bytes_per_agent", "register.find_us"), set()),
+    },
+    "join": dict.fromkeys(("join.p99_ms", "join.publish_flatness", "join.spread", "join.even"), set()),
 }
 KEYS = {"id", "what", "unit", "better", "ours", "against", "goal", "met", "lost", "duplicated", "runs"}
 
@@ -30,6 +35,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call, "CONCURRENT_QUICK", 600)
     monkeypatch.setattr(catchup, "MESSAGES_QUICK", 3000)
     monkeypatch.setattr(catchup, "LATE_MEMBERS", {1: 1, 10: 2})
+    monkeypatch.setattr(register, "AGENTS_QUICK", 2000)
+    monkeypatch.setattr(join, "CHANNELS_QUICK", 2000)
+    monkeypatch.setattr(join, "MESSAGES_QUICK", 2000)
+    monkeypatch.setattr(join, "JOINS", 20)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -9,21 +9,25 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from fabric.client import AgentCard, Skill
 from fabric.subjects import shard, stored_filters
 from fabric_bench.check import check, numbers_of, payloads
 from fabric_bench.pacing import GAUGE_STEP, Clock, Gauge, finished
 from fabric_bench.place import stream_of
-from fabric_bench.plans import CallPlan, CatchupPlan, DurablePlan, LivePlan, Measured, Place
+from fabric_bench.plans import CallPlan, CatchupPlan, DurablePlan, LivePlan, Measured, Place, RegisterPlan
 from fabric_bench.scenarios.call import DEADLINE_S, WARM_UP_CALLS, drive
 from fabric_bench.scenarios.catchup import Histories
 from fabric_bench.specimens import lines_of
 from fabric_bench.worker import Ready, until_stdin_ends
 
-__all__ = ["answer", "call", "catchup", "durable", "live_publish", "live_receive"]
+__all__ = ["answer", "call", "catchup", "durable", "live_publish", "live_receive", "register"]
+
+PUTS_AT_ONCE = 200
 
 
 @asynccontextmanager
@@ -150,3 +154,29 @@ async def catchup(plan: CatchupPlan, _ready: Ready) -> Measured:
             await subscription.unsubscribe()
             histories.close()
     return histories.measured()
+
+
+async def register(plan: RegisterPlan, _ready: Ready) -> Measured:
+    """`KV.put` of records as long as ours, `PUTS_AT_ONCE` at a time; the bucket keeps one value a key, in a
+    file, as the registry does."""
+    async with connected(plan.place) as client:
+        bucket = await client.jetstream().create_key_value(bucket="bench", storage="file", history=1)
+        left = iter(range(plan.count))
+
+        async def putter() -> None:
+            for number in left:
+                card = AgentCard(f"bench-{number:06d}", 1, "0123456789", "bench", skills=(Skill("skill-1"),))
+                await bucket.put(card.name, msgspec.json.encode(card))
+
+        clock = Clock()
+        async with asyncio.TaskGroup() as putters:
+            for _ in range(PUTS_AT_ONCE):
+                putters.create_task(putter())
+        clock.stop()
+        stored = (await bucket.status()).values
+        await client.jetstream().delete_key_value("bench")
+    return Measured(
+        values={"register.rate": plan.count / clock.elapsed_s},
+        notes=clock.cpu(plan.count),
+        lost=plan.count - stored,
+    )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from pathlib import Path
 
 from fabric.client import Fabric, Receipt, Session
 from fabric.errors import Refused

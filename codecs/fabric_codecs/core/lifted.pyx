@@ -10,6 +10,7 @@ from json import loads
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcmp
 
 from fabric_codecs.core.base64 cimport put_base64
@@ -21,7 +22,7 @@ from fabric_codecs.core.marks cimport (
     FABPROTO, FABREPLY, FABVER, ID, SOURCE, SUBJECT, TIME, TRACEPARENT, TYPE, Value, attribute_of, attribute_size,
     attribute_text, is_reserved,
 )
-from fabric_codecs.core.rfc3339 cimport put_timestamp
+from fabric_codecs.core.rfc3339 cimport put_timestamp, read_timestamp
 from fabric_codecs.core.writer cimport Writer, put, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope, envelope_of_block
 
@@ -38,7 +39,7 @@ cdef int RPC_ID_BYTES = JSONRPC_ID_BYTES_MAX
 cdef Py_ssize_t NATIVE_BYTES = MCP_META_BYTES_MAX
 
 cdef unsigned long long WITHHELD = (
-    1ULL << SOURCE | 1ULL << SUBJECT | 1ULL << DATACONTENTTYPE | 1ULL << FABPROTO | 1ULL << FABVER | 1ULL << FABMETHOD
+    1ULL << SOURCE | 1ULL << DATACONTENTTYPE | 1ULL << FABPROTO | 1ULL << FABVER | 1ULL << FABMETHOD
     | 1ULL << FABREPLY | 1ULL << FABCORR | 1ULL << FABLIVE | 1ULL << FABEPOCH | 1ULL << FABLOSS | 1ULL << FABKIND
 )
 
@@ -190,6 +191,9 @@ cdef int text_of(Scan* s, const Field* field, Value* text, list kept) except -1:
 
 
 cdef bint is_moment(const unsigned char* text, Py_ssize_t size):
+    cdef int64_t moment_us
+    if read_timestamp(text, size, &moment_us):
+        return True
     try:
         return datetime.fromisoformat((<const char*>text)[:size].decode()).tzinfo is not None
     except ValueError:

@@ -105,7 +105,9 @@ class NoSuchLetter(FabricError):
 
     def __init__(self, number: int) -> None:
         self.number = number
-        super().__init__(f"no dead letter {number}: redriven already, or too old; `fabric dead ls` shows what is there")
+        super().__init__(
+            f"no dead letter {number}: redriven already, or too old; `fabric dead ls` shows what is there"
+        )
 
 
 class CursorAhead(FabricError):

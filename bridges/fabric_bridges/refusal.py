@@ -51,7 +51,12 @@ TABLE: dict[str, Words] = {
     "refused.denied":      Words(403, 403, 0x87, 5, 29),
     "refused.closing":     Words(503, 503, 0x8B, 3, 5),  # LEADER_NOT_AVAILABLE: clients retry it
     "refused.unreachable": Words(503, 503, 0x88, 3, 5),
+    "refused.loop":        Words(508, 508, 0x83, 3, 44),  # POLICY_VIOLATION; HTTP: Loop Detected
+    "refused.budget":      Words(403, 403, 0x97, 3, 44),
     "deadline_exceeded":   Words(504, 504, 0x83, 3, 7),
+    "idempotency_conflict": Words(422, 422, 0x83, 3, 42),  # INVALID_REQUEST
+    "outcome_unknown":     Words(409, 409, 0x83, 3, -1),
+    "stream_broken":       Words(502, 502, 0x83, 3, -1),
     "call_failed":         Words(502, 502, 0x83, 3, -1),
     "cancelled":           Words(409, 409, 0x83, 3, -1),
     "unreachable":         Words(503, 503, 0x88, 3, 5),

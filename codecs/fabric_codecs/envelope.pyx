@@ -25,7 +25,7 @@ ATTRIBUTES = frozenset((
     "id", "source", "type", "subject", "time", "datacontenttype", "dataschema",
     "traceparent", "tracestate", "correlationid", "causationid", "partitionkey", "expirytime",
     "fabkind", "fabproto", "fabver", "fabmethod", "fabreply", "fabcorr", "fabseq", "fabfinal", "fablive",
-    "fabhops", "fabbudget", "fabepoch", "fabpriority", "fabnull", "fabloss",
+    "fabhops", "fabchain", "fabbudget", "fabkey", "fabwindow", "fabepoch", "fabpriority", "fabnull", "fabloss",
 ))
 
 cdef object ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,20}").fullmatch  # CloudEvents 1.0.2, "Naming conventions"

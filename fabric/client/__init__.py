@@ -4,24 +4,32 @@ Above: `fabric.connect`, `fabric.node`, edges, CLI. Below: `fabric.jetstream` an
 """
 
 from fabric.client.agent import Agent
-from fabric.client.call import Invocation, Progress, Reply, failure_of
+from fabric.client.call import Invocation, Progress, Reply
 from fabric.client.cards import AgentCard, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel
+from fabric.client.context import handling
 from fabric.client.crew import Crew
+from fabric.client.failure import failure_of
 from fabric.client.member import Member
+from fabric.client.parts import Parts
 from fabric.client.publisher import ChannelPublisher
 from fabric.client.receipt import Receipt
+from fabric.client.reception import AgentLimits
 from fabric.client.registry import AgentEvent, Watch
 from fabric.client.running import Call
 from fabric.client.session import Fabric, Session
 from fabric.client.story import Crossing, Message, tree_of
 from fabric.client.tool import ToolError
+from fabric.rules.admission import Rate
+from fabric.rules.budget import Budget
 from fabric.subjects import channel_of
 
 __all__ = [
     "Agent",
     "AgentCard",
     "AgentEvent",
+    "AgentLimits",
+    "Budget",
     "Call",
     "Channel",
     "ChannelPublisher",
@@ -31,7 +39,9 @@ __all__ = [
     "Invocation",
     "Member",
     "Message",
+    "Parts",
     "Progress",
+    "Rate",
     "Receipt",
     "Reply",
     "Session",
@@ -42,5 +52,6 @@ __all__ = [
     "Watch",
     "channel_of",
     "failure_of",
+    "handling",
     "tree_of",
 ]

@@ -23,13 +23,17 @@ import msgspec
 
 from fabric.client.context import current_cause
 from fabric.client.desk import CallDesk, Waiting, agent_of, deadline_within
+from fabric.client.failure import failure_of
 from fabric.client.identity import Identity
+from fabric.client.outbox import attribute_line, cause_attributes
+from fabric.client.spending import Grant, budget_of
 from fabric.clock import now_us
-from fabric.errors import CallCancelled, CallFailed, DeadlineExceeded, FabricError, NoSuchTool, Refused
+from fabric.errors import CallCancelled, DeadlineExceeded, NoSuchAgent
+from fabric.rules.budget import Budget
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import timestamp
 
-__all__ = ["Failure", "Invocation", "Progress", "Reply", "call", "failure_of"]
+__all__ = ["Invocation", "Progress", "Reply", "Terms", "as_arguments", "call", "left_of"]
 
 PROGRESS_KEPT = 1024
 CALLER_LEFT, PAST_DEADLINE = "the caller left", "the deadline passed"
@@ -53,36 +57,35 @@ class Reply(NamedTuple):
         """The answer as Python values."""
         return self.envelope.json()
 
-
-class Failure(msgspec.Struct):
-    """The data of an envelope of kind `error`."""
-
-    code: str
-    message: str
-    retriable: bool = False
-    data: Any = None
+    @property
+    def left(self) -> Budget | None:
+        """What is left of the call's budget; None when it had none."""
+        return budget_of(self.envelope)
 
 
-def failure_of(envelope: Envelope, target: str) -> FabricError:
-    """The exception that an envelope of kind `error` stands for."""
-    failure = msgspec.json.decode(envelope.data, type=Failure)
-    detail = failure.data if isinstance(failure.data, dict) else {}
-    match failure.code:
-        case NoSuchTool.code:
-            agent, _, tool = target.partition(".")
-            return NoSuchTool(agent, tool, tuple(detail.get("known", ())))
-        case CallCancelled.code:
-            return CallCancelled(target, failure.message)
-        case Refused.code:
-            return Refused(
-                detail.get("reason", "full"),
-                retry_after_ms=detail.get("retry_after_ms", 0),
-                depth=detail.get("depth"),
-                detail=failure.message,
-            )
-    return CallFailed(
-        target, failure.code, failure.message, remote_retriable=failure.retriable, data=failure.data
-    )
+class Terms(NamedTuple):
+    """What a caller asks for beside the answer; see `Fabric.call`."""
+
+    deadline_s: float
+    idempotency_key: str | None = None
+    budget: Budget | None = None
+
+    def lines(self, grant: Grant | None) -> bytes:
+        """The header lines of it."""
+        first = b""
+        if self.idempotency_key is not None:
+            first += attribute_line("fabkey", self.idempotency_key)
+        if grant is not None:
+            first += attribute_line("fabbudget", str(grant.amount))
+        return first
+
+    async def grant(self, target: str) -> Grant | None:
+        """What the call may spend: of the handler's budget that makes it, or its own; None is no limit.
+        Raises Refused("budget"), DeadlineExceeded."""
+        cause = current_cause.get()
+        if cause is not None and cause.spending is not None:
+            return await cause.spending.ask(target, self.budget, self.deadline_s)
+        return None if self.budget is None else Grant(None, 0, self.budget)
 
 
 class Invocation:
@@ -104,10 +107,14 @@ class Invocation:
         self._changed = asyncio.Event()
         self._ticket = 0
         self._waiting: Waiting | None = None
+        self._grant: Grant | None = None
         self._ended = False
 
     async def __aenter__(self) -> Self:
         await self._caller.link.connection.wait_up(self._deadline_s)
+        self._grant = await Terms(self._deadline_s).grant(self.request.subject or "")
+        if self._grant is not None:
+            self.request = self.request.replace(None, fabbudget=str(self._grant.amount))
         self._ticket, self._waiting = self._desk.start_envelope(
             self._caller, self.request, self._deadline_s, self._on_progress
         )
@@ -120,9 +127,10 @@ class Invocation:
         assert self._waiting is not None
         unanswered = self._desk.end(self._ticket)
         answer = self._waiting.answer
-        timed_out = (
-            answer.done() and not answer.cancelled() and isinstance(answer.exception(), DeadlineExceeded)
-        )
+        failure = answer.exception() if answer.done() and not answer.cancelled() else None
+        timed_out = isinstance(failure, DeadlineExceeded)
+        if self._grant is not None:
+            self._grant.settle(left_of(self._grant, answer))
         if unanswered or timed_out:
             reason = PAST_DEADLINE if timed_out else CALLER_LEFT
             self._desk.cancel(self._caller, self._waiting, reason)
@@ -164,46 +172,65 @@ async def call(
     caller: Identity,
     target: str,
     arguments: object,
-    deadline_s: float,
+    terms: Terms,
     on_progress: Callable[[Progress], object] | None,
 ) -> Reply:
     """One call without a stream; see `Fabric.call`."""
-    if isinstance(arguments, bytes):
-        data = arguments
-    else:
-        data = msgspec.json.encode({} if arguments is None else arguments)
-    await caller.link.connection.wait_up(deadline_s)
+    data = as_arguments(arguments)
+    await caller.link.connection.wait_up(terms.deadline_s)
     progress = None if on_progress is None else lambda envelope: on_progress(Progress(**envelope.json()))
-    ticket, waiting = desk.start(caller, target, data, deadline_s, progress)
+    grant = await terms.grant(target)
+    waiting: Waiting | None = None
     try:
+        ticket, waiting = desk.start(caller, target, data, terms.deadline_s, progress, terms.lines(grant))
         envelope = await waiting.answer
     except DeadlineExceeded:
-        desk.cancel(caller, waiting, PAST_DEADLINE)
+        if waiting is not None:
+            desk.cancel(caller, waiting, PAST_DEADLINE)
         raise
     except asyncio.CancelledError:
-        desk.cancel(caller, waiting, CALLER_LEFT)
+        if waiting is not None:
+            desk.cancel(caller, waiting, CALLER_LEFT)
         raise
     finally:
-        desk.end(ticket)
+        if waiting is not None:
+            desk.end(ticket)
+        if grant is not None:
+            grant.settle(left_of(grant, None if waiting is None else waiting.answer))
     if envelope.kind == "error":
         raise failure_of(envelope, target)
     return Reply(envelope.data, envelope)
 
 
+def as_arguments(arguments: object) -> bytes:
+    """A call's data: JSON of what the caller hands in; bytes are JSON already."""
+    if isinstance(arguments, bytes):
+        return arguments
+    return msgspec.json.encode({} if arguments is None else arguments)
+
+
+def left_of(grant: Grant, answer: "asyncio.Future[Envelope] | None") -> Budget | None:
+    """What is left of a grant when its call has ended. None: nobody can say, so it counts as spent."""
+    if answer is None:
+        return grant.amount  # it was never sent
+    if not answer.done() or answer.cancelled():
+        return None
+    if answer.exception() is not None:
+        return grant.amount if isinstance(answer.exception(), NoSuchAgent) else None
+    return budget_of(answer.result())
+
+
 def as_request(caller: Identity, request: Envelope, deadline_s: float) -> Envelope:
     """A request with what it lacks: source, time, deadline, and what caused it. Raises InvalidName for a
-    target that is none."""
+    target that is none, Refused("loop")."""
     agent_of(request.subject or "")
-    cause = current_cause.get()
-    changes: dict[str, str] = {
-        "source": caller.source,
-        "fabkind": "request",
-        "expirytime": deadline_within(deadline_s)[1],
-    }
+    changes = cause_attributes()
+    for own in ("correlationid", "causationid"):
+        if request.get(own) is not None:
+            changes.pop(own, None)
+    if request.correlationid is None:
+        changes.setdefault("correlationid", request.id)
     if request.time is None:
         changes["time"] = timestamp(now_us())
-    if request.correlationid is None:
-        changes["correlationid"] = cause.correlationid if cause is not None else request.id
-    if request.causationid is None and cause is not None:
-        changes["causationid"] = cause.causationid
-    return request.replace(None, **changes)
+    expiry = deadline_within(deadline_s)[1]
+    return request.replace(None, source=caller.source, fabkind="request", expirytime=expiry, **changes)

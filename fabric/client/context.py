@@ -29,14 +29,21 @@ __all__ = [
 
 class Cause(NamedTuple):
     """The message being handled: its conversation, its id, and until when an answer is of use (microseconds
-    since 1970, 0: no end); how long its chain may still become, and the chain up to it."""
+    since 1970, 0: no end); how long its chain may still become, the chain before it (as `fabchain` has it)
+    and what it adds to the chain; the budget of what it sets off."""
 
     correlationid: str
     causationid: str
     deadline_us: int = 0
     hops: int = HOPS_MAX
-    chain: str = ""
+    before: str | None = None
+    step: str = ""
     spending: Spending | None = None
+
+    @property
+    def chain(self) -> str:
+        """The messages so far, this one included."""
+        return lengthened(self.before, self.step)
 
 
 current_cause: ContextVar[Cause | None] = ContextVar("fabric_cause", default=None)
@@ -60,13 +67,16 @@ class Handling:
 current_handling: ContextVar[Handling | None] = ContextVar("fabric_handling", default=None)
 
 
-def caused_by(envelope: Envelope) -> Cause:
+def caused_by(envelope: Envelope, deadline_us: int = 0, spending: Spending | None = None) -> Cause:
     """The cause that a received message is."""
     return Cause(
         envelope.correlationid or envelope.id,
         envelope.id,
-        hops=hops_of(envelope.get("fabhops")),
-        chain=lengthened(envelope.get("fabchain"), envelope.subject or ""),
+        deadline_us,
+        hops_of(envelope.get("fabhops")),
+        envelope.get("fabchain"),
+        envelope.subject or "",
+        spending,
     )
 
 

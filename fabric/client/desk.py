@@ -13,7 +13,7 @@ from fabric import subjects
 from fabric.client.context import current_cause
 from fabric.client.identity import Identity
 from fabric.client.link import Link
-from fabric.client.outbox import attribute_line, template
+from fabric.client.outbox import attribute_line, caused_lines, template
 from fabric.clock import now_us, parse_us
 from fabric.errors import (
     DeadlineExceeded,
@@ -26,19 +26,20 @@ from fabric.errors import (
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import decode_level, encode_level
-from fabric_codecs.nats.headers import status_of, ticket_of
+from fabric_codecs.nats.headers import number_in, status_of, ticket_of
 from fabric_codecs.nats.wire import Template, timestamp
 
-__all__ = ["CallDesk", "Waiting", "agent_of", "deadline_within", "seconds_left"]
+__all__ = ["FINAL", "CallDesk", "Waiting", "agent_of", "deadline_within", "seconds_left"]
 
 FINAL = ("response", "error")
 TEMPLATES_MAX = 1024  # targets whose header lines are kept rendered
+EPOCHS_MAX = 65_536  # agents whose latest life is remembered: 8 MB
 
 
 class Waiting:
     """One call in flight. `progress` is called for each progress envelope."""
 
-    __slots__ = ("agent", "answer", "conversation", "id", "progress", "subject", "target", "timer")
+    __slots__ = ("agent", "answer", "conversation", "epoch", "id", "progress", "subject", "target", "timer")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Waiting:
         self.target = target
         self.agent = agent_of(target)
         self.subject = subjects.call(self.agent, caller)
+        self.epoch = 0  # of the life that took the call, as far as known
         self.id = identity
         self.conversation = conversation
         self.progress = progress
@@ -62,14 +64,16 @@ class CallDesk:
     """All calls of a link. One per connection."""
 
     def __init__(self, link: Link) -> None:
-        self.late = 0
-        self.forged = 0
+        self.late = 0  # answers to calls that had ended
+        self.forged = 0  # answers of somebody else
+        self.fenced = 0  # answers of a former life of the agent
         self._link = link
         self._reply = f"{link.call_inbox}.".encode()
         self._id_prefix = f"{link.process}-".encode()
         self._waiting: dict[int, Waiting] = {}
         self._last = 0
         self._templates: dict[tuple[str, str], Template] = {}
+        self._epochs: dict[str, int] = {}
         link.connection.subscribe(f"{link.call_inbox}.*", self._arrived)
         link.connection.on_down.append(self._lost)
         link.connection.on_denied.append(self._denied)
@@ -81,15 +85,17 @@ class CallDesk:
         data: bytes,
         deadline_s: float,
         progress: Callable[[Envelope], object] | None,
+        lines: bytes = b"",
     ) -> tuple[int, Waiting]:
-        """Send a request made of its arguments; its answer resolves the future. `end` it in any case."""
+        """Send a request made of its arguments and further header lines; its answer resolves the future.
+        `end` it in any case. Raises LimitExceeded, InvalidName, Refused("loop")."""
         deadline_s, expiry = deadline_within(deadline_s)
         count, cause = self._link.next_count(), current_cause.get()
         identity = f"{self._link.process}-{count}"
         conversation = cause.correlationid if cause is not None else identity
-        first = attribute_line("correlationid", conversation) + attribute_line("expirytime", expiry)
+        first = attribute_line("correlationid", conversation) + attribute_line("expirytime", expiry) + lines
         if cause is not None:
-            first += attribute_line("causationid", cause.causationid)
+            first += caused_lines(cause)
         waiting = Waiting(target, caller.token, identity, conversation, progress)
         ticket = self._open(waiting, deadline_s)
         template = self._template(caller, target)
@@ -136,12 +142,19 @@ class CallDesk:
 
     def cancel(self, caller: Identity, waiting: Waiting, reason: str) -> None:
         """Tell the agent that nobody waits any more."""
+        self._tell(caller, waiting, reason.encode(), kind="cancel")
+
+    def grant(self, caller: Identity, waiting: Waiting, taken: int) -> None:
+        """Tell the agent how many parts of its streamed answer have been taken."""
+        self._tell(caller, waiting, b"", kind="credit", fabseq=str(taken))
+
+    def _tell(self, caller: Identity, waiting: Waiting, data: bytes, **attributes: str) -> None:
         envelope = caller.envelope(
-            reason.encode(),
-            kind="cancel",
+            data,
             subject=waiting.target,
             causationid=waiting.id,
             correlationid=waiting.conversation,
+            **attributes,
         )
         subject, header = waiting.subject.encode(), envelope.nats_header()
         self._link.connection.writer.publish(subject, b"", header, envelope.data)
@@ -150,6 +163,7 @@ class CallDesk:
     def _open(self, waiting: Waiting, deadline_s: float) -> int:
         self._last += 1
         ticket = self._last
+        waiting.epoch = self._epochs.get(waiting.agent, 0)
         self._waiting[ticket] = waiting
         waiting.timer = asyncio.get_running_loop().call_later(deadline_s, self._expired, ticket, deadline_s)
         return ticket
@@ -192,11 +206,27 @@ class CallDesk:
         if envelope.source.rpartition("/")[2] != waiting.agent:
             self.forged += 1  # somebody else guessed a ticket, or had an agent answer to us
             return
+        if self._is_fenced(waiting, number_in(header, b"ce-fabepoch")):
+            self.fenced += 1
+            return
         self._link.journal.record(envelope, "reply", peer=envelope.source_name)
         if envelope.kind in FINAL:
             waiting.answer.set_result(envelope)
         elif waiting.progress is not None:
             waiting.progress(envelope)
+
+    def _is_fenced(self, waiting: Waiting, epoch: int) -> bool:
+        """Whether the answer is from an earlier life than the one that took the call: one that had answered
+        anything before the call was made, or has answered this call, was a later one."""
+        if epoch < waiting.epoch:
+            return True
+        if epoch > waiting.epoch:
+            waiting.epoch = epoch
+            if epoch > self._epochs.get(waiting.agent, 0):
+                if len(self._epochs) >= EPOCHS_MAX and waiting.agent not in self._epochs:
+                    del self._epochs[next(iter(self._epochs))]
+                self._epochs[waiting.agent] = epoch
+        return False
 
     def _expired(self, ticket: int, deadline_s: float) -> None:
         waiting = self._waiting.get(ticket)

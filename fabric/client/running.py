@@ -3,10 +3,11 @@
 import msgspec
 
 from fabric.client.call import Progress
-from fabric.client.desk import seconds_left
+from fabric.client.desk import FINAL, seconds_left
 from fabric.client.identity import Identity
 from fabric.client.outbox import attribute_line, template
 from fabric.clock import now_us
+from fabric.rules.budget import Budget
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template
 
@@ -25,7 +26,7 @@ class Answers:
         self._templates: dict[str, Template] = {}
 
     def template(self, kind: str) -> Template:
-        """The lines of one kind: `progress`, `response` or `error`."""
+        """The lines of one kind: `progress`, `artifact` (a part of a stream), `response`, `error`."""
         found = self._templates.get(kind)
         if found is None:
             found = self._templates[kind] = template(
@@ -33,7 +34,7 @@ class Answers:
                 kind=kind,
                 datacontenttype="application/json",
                 fabepoch=str(self._epoch),
-                fabfinal="false" if kind == "progress" else "true",
+                fabfinal="true" if kind in FINAL else "false",
             )
         return found
 
@@ -80,8 +81,9 @@ class Call:
             "io.agentfabric/causationid": self.request.id,
         }
 
-    def send(self, kind: str, data: bytes) -> None:
-        """One message to the caller: for the agent, which sends the answer."""
+    def send(self, kind: str, data: bytes, left: Budget | None = None) -> None:
+        """One message to the caller: for the agent, which sends the answer, with what is left of the call's
+        budget."""
         # The caller chose the reply subject. Only an inbox is one: it must not have us publish in its place.
         if not self._reply.startswith(b"_INBOX."):
             return
@@ -91,6 +93,8 @@ class Call:
             + attribute_line("causationid", self.request.id)
             + f"ce-fabseq: {self._sequence}\r\n".encode()
         )
+        if left is not None:
+            first += f"ce-fabbudget: {left}\r\n".encode()
         self._sequence += 1
         link.connection.writer.publish_event(
             self._reply,

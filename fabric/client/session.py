@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from fabric.client.agent import Agent
-from fabric.client.call import Invocation, Progress, Reply, call
+from fabric.client.call import Invocation, Progress, Reply, Terms, call
 from fabric.client.cards import AgentCard, Skill
 from fabric.client.channel import Channel
 from fabric.client.crew import Crew
@@ -19,10 +19,14 @@ from fabric.client.enrolment import Enrolment
 from fabric.client.identity import Identity
 from fabric.client.lease import LEASE_REFRESH_S, LEASE_TTL_S, Lease
 from fabric.client.link import Link
+from fabric.client.parts import Parts
+from fabric.client.reception import DEFAULT_LIMITS, AgentLimits
 from fabric.client.registry import Registry, Watch
 from fabric.client.story import Crossing, read_story
 from fabric.clock import monotonic
 from fabric.errors import InvalidName
+from fabric.rules.budget import Budget
+from fabric.rules.flow import WINDOW
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.names import encode_level
 
@@ -122,9 +126,10 @@ class Fabric(Identity):
         description: str = "",
         version: str = "",
         take_over: bool = False,
+        limits: AgentLimits = DEFAULT_LIMITS,
     ) -> Agent:
         """An agent of that name, live inside its `async with`. `take_over` replaces another live process
-        that holds the name."""
+        that holds the name. `limits` are what it takes at once and a second: beyond, callers are refused."""
         if "." in name:
             raise InvalidName("agent", name, "the dot separates an agent from its tool in `agent.tool`")
         return Agent(
@@ -135,6 +140,7 @@ class Fabric(Identity):
             description=description,
             version=version,
             take_over=take_over,
+            limits=limits,
         )
 
     def crew(self, agents: Iterable[Agent]) -> Crew:
@@ -149,15 +155,44 @@ class Fabric(Identity):
         *,
         deadline_s: float = 30.0,
         on_progress: Callable[[Progress], object] | None = None,
+        idempotency_key: str | None = None,
+        budget: Budget | None = None,
     ) -> Reply:
         """Call `agent.tool` and await its answer. A deadline inside a handler is cut to what its own caller
         still waits.
 
+        `idempotency_key` (1 to 256 characters) has the agent keep the answer for an hour: a repeat by the
+        same caller with the same key and arguments gets it, whatever became of the first try, and waits for
+        it while it runs; the tool goes on when its caller leaves. `budget` is what the call and all that it
+        sets off may spend; `reply.left` is what came back. Inside a handler that has a budget the call's is
+        part of it: a share, or the sum given here.
+
         Raises NoSuchAgent at once when nobody is there, NoSuchTool, DeadlineExceeded (the agent is told to
         stop), CallFailed with the agent's own code, CallCancelled when the agent left, Refused when it is
-        full. Cancelling the awaiting task cancels the call.
+        full (`full`, `rate`), when the chain of calls is too long (`loop`) or the budget is spent (`budget`);
+        with a key IdempotencyConflict for other arguments, OutcomeUnknown when the first try never ended and
+        may not be run again. Cancelling the awaiting task cancels the call.
         """
-        return await call(self.session.calls, self, target, arguments, deadline_s, on_progress)
+        terms = Terms(deadline_s, idempotency_key, budget)
+        return await call(self.session.calls, self, target, arguments, terms, on_progress)
+
+    def stream(
+        self,
+        target: str,
+        arguments: object = None,
+        *,
+        deadline_s: float = 30.0,
+        window: int = WINDOW,
+        budget: Budget | None = None,
+    ) -> Parts:
+        """The answer of a tool that yields, part by part: `async with fab.stream("a.tool", {...}) as parts:
+        async for part in parts: part.json()`.
+
+        The tool is at most `window` parts (and 4 MiB) ahead of whoever reads here, then it waits. Leaving
+        cancels it. A part that got lost raises StreamBroken after those before it: no hole is handed out.
+        `deadline_s` is for the whole stream; raises as `call` does.
+        """
+        return Parts(self.session.calls, self, target, arguments, Terms(deadline_s, None, budget), window)
 
     def invoke(self, request: Envelope, *, deadline_s: float) -> Invocation:
         """A call made of an envelope, its answers as envelopes; see `Invocation`."""

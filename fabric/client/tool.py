@@ -12,6 +12,7 @@ import msgspec
 
 from fabric.client.cards import ToolContract, ToolSpec
 from fabric.errors import ConfigInvalid, FabricError
+from fabric.rules.budget import Budget
 
 __all__ = ["BadArguments", "Tool", "ToolError"]
 
@@ -33,15 +34,18 @@ class ToolError(FabricError):
 
 
 class Tool:
-    """A handler with its schema. `context` is the type whose parameter, if there is one, receives the
-    running call."""
+    """A handler with its schema: a coroutine function, or an async generator function, whose answer is the
+    parts that it yields. `context` is the type whose parameter, if there is one, receives the running
+    call."""
 
     def __init__(
         self, function: Callable[..., Any], contract: ToolContract, context: type, name: str | None = None
     ) -> None:
-        if not inspect.iscoroutinefunction(function):
+        self.streams = inspect.isasyncgenfunction(function)
+        if not self.streams and not inspect.iscoroutinefunction(function):
             raise ConfigInvalid(f"tool {function.__name__}", "is no coroutine function; write `async def`")
         self.function = function
+        self.price = Budget.price(contract.cost)
         self.name = name or function.__name__
         hints = typing.get_type_hints(function, include_extras=True)
         self.context_parameter: str | None = None
@@ -64,9 +68,19 @@ class Tool:
             name=self.name,
             description=inspect.getdoc(function) or "",
             input_schema=_schema(self._arguments),
-            output_schema=_schema(hints["return"]) if _is_object(hints.get("return")) else None,
+            output_schema=self._output_schema(hints.get("return")),
             contract=contract,
         )
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether its contract allows to run it again when nobody knows whether it had its effects."""
+        contract = self.spec.contract
+        return contract.idempotent or contract.side_effects in ("none", "reads")
+
+    def _output_schema(self, hint: Any) -> dict[str, Any] | None:
+        # A generator's whole answer, to callers that do not stream, is an array of its parts: no object.
+        return _schema(hint) if not self.streams and _is_object(hint) else None
 
     def arguments(self, data: bytes) -> dict[str, Any]:
         """The call's arguments by parameter name. Raises BadArguments with the path of what does not fit."""

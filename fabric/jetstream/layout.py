@@ -34,6 +34,7 @@ def inbox_stream(shard: int) -> str:
 QUEUE_STREAM = "Q"
 DUE_STREAM = "DUE"
 STATE_STREAM = "CUR"
+ATTEMPTS_STREAM = "TRY"
 DEAD_STREAM = "DEAD"
 JOURNAL_STREAM = "JR"
 REGISTRY_STREAM = "REG"
@@ -91,9 +92,21 @@ def _work() -> Iterator[dict[str, Any]]:
         "name": DUE_STREAM,
         "subjects": ["fab.due.at.*.*", "fab.due.now.*.*"],
         "retention": "workqueue",
-        "discard": "old",  # the server allows schedules no other
+        # The server allows schedules no other. It would let go of the oldest when a bound is met, so there is
+        # none but the server's own storage, which refuses.
+        "discard": "old",
         "allow_msg_schedules": True,
-        "max_bytes": GIB,
+        "duplicate_window": 120 * SECOND,
+    }
+    yield {
+        "name": ATTEMPTS_STREAM,
+        "subjects": ["fab.try.*.*"],
+        "retention": "limits",
+        "discard": "old",
+        "max_msgs_per_subject": 1,
+        "allow_msg_counter": True,
+        "max_age": 7 * DAY,  # a job that rests longer is tried as if it were new
+        "max_bytes": 256 << 20,
     }
     yield {
         "name": DEAD_STREAM,
@@ -119,6 +132,7 @@ def streams() -> Iterator[dict[str, Any]]:
         "retention": "limits",
         "discard": "old",
         "max_msgs_per_subject": 1,
+        "allow_msg_ttl": True,  # answers of kept calls go by themselves; nobody else would remove them
     }
     yield {
         "name": REGISTRY_STREAM,

@@ -142,7 +142,7 @@ async def test_another_callers_cancel_changes_nothing(server: RunningServer) -> 
     async with pair(server, "call-foreign") as two, opened(server, "call-stranger") as stranger:
         calling = asyncio.create_task(two.caller.call("call-foreign.hang", deadline_s=BOUND_S))
         await asyncio.wait_for(two.started.wait(), BOUND_S)
-        [(_, identity)] = two.agent._running
+        [(_, identity)] = two.agent._receive()._running
         cancel = stranger.envelope(b"", kind="cancel", subject="call-foreign.hang", causationid=identity)
         subject = b"fab.call.call-foreign.call-stranger"
         stranger.session.connection.writer.publish(subject, b"", cancel.nats_header(), b"")
@@ -196,7 +196,7 @@ async def test_a_full_agent_refuses_and_says_when_to_come_back(server: RunningSe
         assert refused.value.retry_after_ms > 0
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
-        await until(lambda: not two.agent._running, "the handler ended")
+        await until(lambda: not two.agent.is_busy, "the handler ended")
         assert (await two.caller.call("call-full.add", {"a": 1})).json() == 2
 
 

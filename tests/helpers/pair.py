@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fabric.client import Agent, Call, Fabric, ToolError
+from fabric.client import Agent, AgentLimits, Call, Fabric, ToolError
 from helpers.lane import opened
 from helpers.server import RunningServer
 
@@ -33,11 +33,9 @@ async def pair(
     async with (
         opened(server, f"{name}-caller", url=url) as caller,
         opened(server, name) as fabric,
-        fabric.agent(name) as me,
+        fabric.agent(name, limits=AgentLimits(**limits)) as me,
     ):
         made = Pair(caller, me, asyncio.Event(), [])
-        for limit, value in limits.items():
-            setattr(me, limit, value)
 
         @me.tool
         async def add(a: int, b: int = 1) -> int:

@@ -72,7 +72,7 @@ def _facts(error: FabricError) -> dict[str, object]:
                 "depth": error.depth,
                 "share": error.share,
                 "unknown": error.unknown,
-            }
+            } | ({"chain": error.chain} if error.chain else {})
         case NoSuchTool():
             return {"agent": error.agent, "tool": error.tool, "known": error.known}
         case CallFailed():

@@ -1,0 +1,320 @@
+"""An agent's reception: takes the requests that arrive, runs the tools, sends one answer to each.
+
+| call    | input                              | act |
+|---------|------------------------------------|-----|
+| -       | request, admitted                  | run the tool in a task, record it in the journal |
+| -       | request over a rate or a ceiling   | error `refused` (`rate`, `full`) with retry_after_ms |
+| -       | request without hops left          | error `refused` (`loop`) with the chain that led here |
+| -       | request whose budget does not pay  | error `refused` (`budget`), the budget goes back |
+| -       | request for no tool of ours        | error `no_such_tool` with those there are |
+| running | the tool returns or raises         | response or error, once, with what is left of the budget |
+| running | the tool yields a part             | artifact, as the window allows; without one: collected |
+| running | credit from the same caller        | the window moves |
+| running | its deadline (`expirytime`)        | cancel the tool, error `deadline_exceeded` |
+| running | cancel from the same caller        | cancel the tool, no answer; a kept call goes on |
+| running | the agent leaves                   | cancel the tool after the grace, error `cancelled` |
+
+In: messages of `fab.call.<agent>.*`. Out: answers. Above: `agent`. Below: `rules/admission`,
+`kept`, `running`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from fabric.client.call import CALLER_LEFT, PAST_DEADLINE
+from fabric.client.context import caused_by, current_cause
+from fabric.client.failure import failed, failure
+from fabric.client.identity import Identity
+from fabric.client.kept import Answer, KeptCall, KeptCalls
+from fabric.client.running import Answers, Call
+from fabric.client.spending import Spending, budget_of, over_budget
+from fabric.client.tool import Tool, ToolError
+from fabric.clock import monotonic, now_us
+from fabric.errors import (
+    CallCancelled,
+    DeadlineExceeded,
+    FabricError,
+    LimitExceeded,
+    NoSuchTool,
+    Refused,
+)
+from fabric.rules.admission import Admission, Denied, Rate, Seats
+from fabric.rules.budget import Budget
+from fabric.rules.flow import Outflow
+from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+
+__all__ = ["DEFAULT_LIMITS", "AgentLimits", "Reception"]
+
+log = logging.getLogger("fabric.agent")
+
+ONE_CALL = Budget(1, 0.0)
+Key = tuple[bytes, str]  # the caller's token, the request's id
+
+
+class AgentLimits(msgspec.Struct, frozen=True):
+    """What an agent takes: `calls_max` handlers at once, of which one caller gets four fifths at most; `rate`
+    of all calls together and `caller_rate` of each caller's. Beyond, callers are refused rather than queued
+    without a bound."""
+
+    calls_max: int = 1024
+    rate: Rate = Rate()
+    caller_rate: Rate = Rate()
+
+
+DEFAULT_LIMITS = AgentLimits()
+
+
+class Reception:
+    """One agent's calls, over its lives."""
+
+    __slots__ = (
+        "_admission",
+        "_answers",
+        "_flows",
+        "_identity",
+        "_kept",
+        "_limits",
+        "_running",
+        "_tools",
+        "answered",
+        "refused",
+    )
+
+    def __init__(
+        self, identity: Identity, tools: Mapping[str, Tool], limits: AgentLimits, epoch: int
+    ) -> None:
+        self.answered = 0
+        self.refused = 0
+        self._identity = identity
+        self._tools = tools
+        self._limits = limits
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._flows: dict[Key, tuple[Outflow, asyncio.Event]] = {}
+        rates = {"agent": limits.rate, "caller": limits.caller_rate}
+        self._admission = Admission(rates, {"caller": Seats(limits.calls_max)})
+        self.begin(epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Another life of the agent begins."""
+        self._answers = Answers(self._identity, epoch)
+        self._kept = KeptCalls(self._identity.link, self._identity.token, epoch, self._limits.calls_max)
+
+    @property
+    def tasks(self) -> list["asyncio.Task[Any]"]:
+        """What runs."""
+        return [*self._running.values(), *self._kept.tasks]
+
+    def arrived(self, request: Envelope, caller: bytes, reply: bytes) -> None:
+        """A request, a cancel or a credit, whose source is its caller's credential."""
+        kind = request.kind
+        if kind == "cancel":
+            task = self._running.get((caller, request.causationid or ""))
+            if task is not None:
+                task.cancel(CALLER_LEFT)
+        elif kind == "credit":
+            self._granted((caller, request.causationid or ""), request)
+        else:
+            self._requested(request, caller, Call(self._answers, request, reply))
+
+    def refuse(self, request: Envelope, reply: bytes, refused: Refused) -> None:
+        """Answer with a refusal."""
+        self._refuse(Call(self._answers, request, reply), refused)
+
+    def _requested(self, request: Envelope, caller: bytes, call: Call) -> None:
+        key = (caller, request.id)
+        if key in self._running:
+            self._refuse(call, Refused("denied", detail=f"call {request.id} is running already"))
+            return
+        hops = request.get("fabhops")
+        if hops is not None and hops_of(hops) == 0:
+            chain = steps(lengthened(request.get("fabchain"), request.subject or ""))
+            self._refuse(
+                call, Refused("loop", chain=chain, detail=f"a chain of {HOPS_MAX} messages ends here")
+            )
+            return
+        who = {"caller": caller.decode(), "agent": ""}
+        denied = self._admission.enter(who, monotonic())
+        if denied is not None:
+            self._refuse(call, self._as_refused(denied))
+            return
+        task = asyncio.get_running_loop().create_task(self._run(call, key))
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._ended(key, who))
+
+    def _ended(self, key: Key, who: dict[str, str]) -> None:
+        del self._running[key]
+        self._admission.leave(who)
+
+    def _as_refused(self, denied: Denied) -> Refused:
+        agent, calls_max = self._identity.name, self._limits.calls_max
+        if denied.reason == "rate":
+            words = f"agent {agent} takes no more calls a second" + f" of one {denied.scope}" * (
+                denied.scope == "caller"
+            )
+        else:
+            words = f"agent {agent} has {denied.depth} calls running of {calls_max}"
+            if denied.depth is not None and denied.depth < calls_max:
+                words += "; what is free is for other callers"
+        return Refused(
+            denied.reason,
+            retry_after_ms=denied.retry_after_ms,
+            depth=denied.depth,
+            share=denied.share,
+            detail=words,
+        )
+
+    def _refuse(self, call: Call, refused: Refused) -> None:
+        self.refused += 1
+        self._reply(call, "error", failed(refused), budget_of(call.request))
+
+    async def _run(self, call: Call, key: Key) -> None:
+        request = call.request
+        self._identity.link.journal.record(request, "call", peer=self._identity.name)
+        left_s = call.time_left_s
+        if left_s <= 0:  # worthless by now: it must not have effects
+            late = failure(DeadlineExceeded.code, "the deadline passed before the call came")
+            self._reply(call, "error", late, budget_of(request))
+            return
+        name = (request.subject or "").partition(".")[2]
+        tool = self._tools.get(name)
+        try:
+            spending = _paid(request, tool)
+        except Refused as refused:
+            self._refuse(call, refused)
+            return
+        current_cause.set(caused_by(request, now_us() + round(left_s * 1e6), spending))
+        task = asyncio.current_task()
+        assert task is not None
+        timer = asyncio.get_running_loop().call_later(left_s, task.cancel, PAST_DEADLINE)
+        kind, data = "error", b""
+        try:
+            if tool is None:
+                raise NoSuchTool(self._identity.name, name, tuple(self._tools))
+            kind, data = await self._answer(call, key, tool, left_s)
+        except asyncio.CancelledError as cancelled:
+            if CALLER_LEFT in cancelled.args:
+                return
+            if PAST_DEADLINE in cancelled.args:
+                data = failure(DeadlineExceeded.code, str(DeadlineExceeded(request.subject or "", left_s)))
+            else:
+                data = failure(CallCancelled.code, f"agent {self._identity.name} is leaving")
+        except Exception as error:
+            data = self._failed(error, request)
+        finally:
+            timer.cancel()
+        self.answered += 1
+        self._reply(call, kind, data, None if spending is None else spending.close())
+
+    async def _answer(self, call: Call, key: Key, tool: Tool, left_s: float) -> Answer:
+        request = call.request
+        arguments = tool.arguments(request.data)
+        idempotency_key = request.get("fabkey")
+        if idempotency_key is not None:
+            kept = KeptCall(
+                key[0].decode(),
+                request.subject or "",
+                idempotency_key,
+                msgspec.json.encode(arguments, order="deterministic"),
+                tool.is_repeatable,
+                left_s,
+            )
+        if tool.context_parameter is not None:
+            arguments[tool.context_parameter] = call
+        if idempotency_key is not None:
+            return await self._kept.answer(kept, lambda: self._outcome(tool, arguments, request))
+        if not tool.streams:
+            return "response", msgspec.json.encode(await tool.function(**arguments))
+        window = request.get("fabwindow")
+        if window is None:
+            return "response", await self._collected(tool, arguments)
+        return await self._streamed(call, key, tool, arguments, Outflow(_number(window)))
+
+    async def _outcome(self, tool: Tool, arguments: dict[str, Any], request: Envelope) -> Answer:
+        # Of a kept call: what is stored is the answer, and a failure is one.
+        try:
+            if tool.streams:
+                return "response", await self._collected(tool, arguments)
+            return "response", msgspec.json.encode(await tool.function(**arguments))
+        except Exception as error:
+            return "error", self._failed(error, request)
+
+    async def _collected(self, tool: Tool, arguments: dict[str, Any]) -> bytes:
+        """All parts as one JSON array, for a caller that does not stream."""
+        allowed = self._identity.link.connection.writer.payload_max
+        collected, size = [], 0
+        async with aclosing(tool.function(**arguments)) as parts:
+            async for part in parts:
+                data = msgspec.json.encode(part)
+                size += len(data) + 1
+                if size > allowed:
+                    hint = "call it as a stream"
+                    raise LimitExceeded("bytes of an answer", allowed=allowed, actual=size, hint=hint)
+                collected.append(data)
+        return b"[" + b",".join(collected) + b"]"
+
+    async def _streamed(
+        self, call: Call, key: Key, tool: Tool, arguments: dict[str, Any], flow: Outflow
+    ) -> Answer:
+        moved = asyncio.Event()
+        self._flows[key] = flow, moved
+        try:
+            parts: AsyncIterator[object]
+            async with aclosing(tool.function(**arguments)) as parts:
+                async for part in parts:
+                    data = msgspec.json.encode(part)
+                    while not flow.has_room:  # ends by the deadline's timer at the latest
+                        moved.clear()
+                        await moved.wait()
+                    try:
+                        call.send("artifact", data)
+                    except CodecError as error:
+                        words = f"a part cannot be sent: {error}"
+                        raise ToolError(LimitExceeded.code, words) from error
+                    flow.send(len(data))
+        finally:
+            del self._flows[key]
+        return "response", b"null"
+
+    def _granted(self, key: Key, credit: Envelope) -> None:
+        flow, moved = self._flows.get(key, (None, None))
+        if flow is not None and moved is not None:
+            flow.granted(_number(credit.get("fabseq") or ""))
+            moved.set()
+
+    def _failed(self, error: Exception, request: Envelope) -> bytes:
+        if not isinstance(error, FabricError):
+            log.error("agent %s: %s raised", self._identity.name, request.subject, exc_info=error)
+        return failed(error)
+
+    def _reply(self, call: Call, kind: str, data: bytes, left: Budget | None) -> None:
+        try:
+            call.send(kind, data, left)
+        except ValueError as error:  # CodecError: the answer is larger than a message may be
+            words = f"the answer cannot be sent: {error}"
+            try:
+                call.send("error", failure(LimitExceeded.code, words), left)
+            except ValueError:  # not even this: the caller's own attributes fill the header
+                log.warning("agent %s: %s", self._identity.name, words)
+
+
+def _paid(request: Envelope, tool: Tool | None) -> Spending | None:
+    """What is left of the request's budget for the handler. Raises Refused when it does not pay the call."""
+    granted = budget_of(request)
+    if granted is None:
+        return None
+    chain = steps(lengthened(request.get("fabchain"), request.subject or ""))
+    price = ONE_CALL if tool is None else tool.price
+    if not granted.covers(price):
+        raise over_budget(f"{request.subject} costs {price}, {granted} is left (calls/thousandths)", chain)
+    return Spending(granted - price, chain)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0

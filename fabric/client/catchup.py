@@ -1,5 +1,5 @@
-"""Reading a log, page by page, for whoever is behind in it: a feed that lost something, a member that came late
-or had no room.
+"""Reading a log, page by page, for whoever is behind in it: a feed that lost something, a member that came
+late or had no room.
 
 In: a filter, a position, a taker. Out: the position up to which it was read. Trouble that passes is waited
 out here; what does not pass is raised. Above: `feed`, `seat`. Below: `jetstream.read`, `rules.paging`.

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Self
 
 from fabric import subjects
-from fabric.client.feed import Feed, Lane, Tally, feed_of
+from fabric.client.feed import Feed, feed_of
+from fabric.client.lane import Lane, Tally
 from fabric.client.link import Link
 from fabric.client.seat import Seat, ignore
 from fabric.errors import CursorAhead, FabricError

@@ -1,7 +1,8 @@
 """A member's place in one lane of its feed: reading, splicing, or following (`rules/splice.py` decides).
 
-Above: `member` has a seat in each lane of its pattern. Below: `feed` hands on what it delivers, `catchup`
-reads the log. A member with a handler that follows undisturbed is called by the lane itself; its seat rests.
+Above: `member` has a seat in each lane of its pattern. Below: `lane` hands on what the feed delivers,
+`catchup` reads the log. A member with a handler that follows undisturbed is called by the lane itself; its
+seat rests.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fabric.client.catchup import Reading
-from fabric.client.feed import Group, Lane, Tally
+from fabric.client.lane import Group, Lane, Tally
 from fabric.errors import FabricError, InternalError
 from fabric.jetstream.read import Stored
 from fabric.rules.ledger import Ledger

@@ -17,8 +17,9 @@ every message which sequence came before it on the same subject (`previous`).
 | behind  | a message read from the log (`stored`)            | behind  | DELIVER; DUPLICATE if it came live |
 | behind  | `caught_up`, nothing later was left to the log    | following | |
 | behind  | `caught_up`, what was left has gone from the log (evicted, purged) | following | |
-| following | `probed`: as many in the log as delivered       | following | verified moves up |
-| following | `probed`: another number, or too many to count  | behind  | (read back from `verified`) |
+| following | `counted`: as many in the log as delivered      | following | verified moves up |
+| following | `counted`: another number, or too many to count | behind  | (read back from `verified`) |
+| any     | `counted`, and something moved since it was asked | same    | (the number proves nothing: ask again) |
 | any     | `reset`: the feed was interrupted                 | behind  | |
 | behind  | reading has passed a message known of, not met    | behind  | `truncated`: retention was faster |
 
@@ -71,6 +72,7 @@ class Track:
         "_later",
         "_owed",
         "_seen",
+        "_settlements",
         "_started",
         "_touched_at",
         "behind",
@@ -88,6 +90,7 @@ class Track:
         self._owed: dict[bytes, int] = {}  # lowest sequence of a subject that is known of and not delivered
         self._seen: dict[bytes, int] = {}
         self._delivered = 0  # above verified
+        self._settlements = 0
         self._ahead: list[int] = []  # delivered live while behind
         self._later = 0  # highest sequence that was left to the log
         self._touched_at = now
@@ -156,12 +159,16 @@ class Track:
             now - self._checked_at >= READ_BACK_AFTER_S or len(self._seen) > SUBJECTS_MAX
         )
 
-    def probed(self, in_log: int, delivered_before: int, now: float) -> bool:
-        """The log holds `in_log` messages above `verified`; `delivered_before` was `delivered_above` when
-        it was asked. False puts the track behind: something is missing, or was evicted, and reading tells
-        which."""
-        if self.behind or delivered_before != self._delivered:
-            return True  # messages came while it was asked: the number proves nothing; ask again
+    @property
+    def stand(self) -> tuple[int, int]:
+        """Changes whenever a message is delivered or `verified` moves."""
+        return self._settlements, self._delivered
+
+    def counted(self, in_log: int, stand: tuple[int, int], now: float) -> bool:
+        """The log holds `in_log` messages above `verified`, as both were when the track's `stand` was this.
+        False puts the track behind: something is missing, or was evicted, and reading tells which."""
+        if self.behind or stand != self.stand:
+            return True
         if in_log == self._delivered < COUNT_MAX:
             self._settle(max(self._seen.values(), default=self.verified), now)
             return True
@@ -204,6 +211,7 @@ class Track:
 
     def _settle(self, verified: int, now: float) -> None:
         self.verified = verified
+        self._settlements += 1
         self._seen.clear()
         self._delivered = 0
         self._checked_at = now

@@ -4,9 +4,9 @@ where the two meet.
 The feed serves everybody who follows and waits for nobody. Whoever is not there yet (it begins in the past,
 or had no room) reads the log alone. The seam, in one argument: at the moment of `attach` the feed has
 delivered nothing beyond `highest`. So every message beyond it comes through the feed after that moment,
-exactly once (`repair.Track` sees to that). Once the log has been read to P >= `highest`, what lies at or below
-P came from the log, and what lies beyond P is in `pending` or still to come. P is the floor then: what the
-feed repairs late at or below it was had.
+exactly once (`repair.Track` sees to that). Once the log has been read to P >= `highest`, what lies at or
+below P came from the log, and what lies beyond P is in `pending` or still to come. P is the floor then: what
+the feed repairs late at or below it was had.
 
 | state | input | becomes | act |
 |-------|-------|---------|-----|

@@ -119,33 +119,16 @@ def test_evicted_predecessors_are_no_loss() -> None:
     assert not track.behind
 
 
-def test_a_message_without_room_is_left_to_the_log() -> None:
+def test_the_position_before_a_message_has_everything_else_that_was_delivered() -> None:
     track = following(10)
     track.live(A, 11, 7, 0.0)
-    track.live(A, 12, 11, 0.0)
-    track.undo(A, 12, 11)
-    assert track.behind
-    assert track.delivered_above == 1
-    assert track.stored(A, 11) is DUPLICATE
-    assert track.stored(A, 12) is DELIVER
-
-
-def test_the_first_message_of_a_subject_can_be_undone() -> None:
-    track = following(10)
-    track.live(A, 11, 7, 0.0)
-    track.undo(A, 11, 7)
-    assert not track.caught_up(10, 0.0)
-    assert track.stored(A, 11) is DELIVER
-
-
-def test_a_message_undone_while_behind_does_not_count_as_ahead() -> None:
-    track = following(10)
-    track.reset()
-    track.live(A, 11, 7, 0.0)
-    track.undo(A, 11, 7)
-    assert track.stored(A, 11) is DELIVER
-    assert track.caught_up(11, 0.0)
-    assert track.delivered_above == 0
+    track.live(B, 12, 0, 0.0)
+    track.live(A, 14, 11, 0.0)
+    position = track.position_before(A, 14)
+    assert [position.has(*one) for one in ((A, 10), (A, 11), (B, 12), (A, 14), (b"new", 11))] == [
+        *(True, True, True, False, False)
+    ]
+    assert track.highest == 14
 
 
 def test_an_interrupted_feed_is_not_believed() -> None:
@@ -170,7 +153,7 @@ def test_a_quiet_track_is_probed_and_then_verified() -> None:
     track.live(B, 12, 0, 100.0)
     assert not track.probe_due(100.0 + QUIET_S / 2)
     assert track.probe_due(100.0 + QUIET_S)
-    assert track.probed(2, track.delivered_above, 101.0)
+    assert track.counted(2, track.stand, 101.0)
     assert (track.verified, track.delivered_above) == (12, 0)
     assert not track.behind
 
@@ -179,7 +162,7 @@ def test_a_silent_track_is_probed_now_and_then() -> None:
     track = following(10)
     assert not track.probe_due(PROBE_EVERY_S / 2)
     assert track.probe_due(PROBE_EVERY_S)
-    assert track.probed(0, 0, PROBE_EVERY_S)
+    assert track.counted(0, track.stand, PROBE_EVERY_S)
     assert not track.probe_due(PROBE_EVERY_S + 1)
 
 
@@ -188,24 +171,36 @@ def test_a_probe_that_counts_another_number_puts_it_behind(in_log: int) -> None:
     track = following(10)
     track.live(A, 11, 0, 0.0)
     track.live(B, 12, 0, 0.0)
-    assert not track.probed(in_log, 2, 5.0)
+    assert not track.counted(in_log, track.stand, 5.0)
     assert track.behind
     assert track.verified == 10
 
 
 def test_a_probe_proves_nothing_when_messages_came_meanwhile() -> None:
     track = following(10)
-    before = track.delivered_above
+    stand = track.stand
     track.live(A, 11, 0, 0.0)
-    assert track.probed(99, before, 5.0)
+    assert track.counted(99, stand, 5.0)
     assert (track.behind, track.verified) == (False, 10)
+
+
+def test_a_probe_proves_nothing_when_the_log_was_read_back_meanwhile() -> None:
+    track = following(10)
+    track.live(A, 12, 0, 0.0)
+    stand = track.stand  # the log is asked: it holds 12 alone
+    track.reset()
+    track.stored(A, 12)
+    assert track.caught_up(12, 0.0)
+    track.live(A, 15, 12, 0.0)  # 14 of another subject was lost
+    assert track.counted(1, stand, 5.0)
+    assert (track.verified, track.delivered_above) == (12, 1)
 
 
 def test_so_many_that_some_may_be_evicted_are_not_counted_but_read_back() -> None:
     track = following(0)
     for sequence in range(1, COUNT_MAX + 1):
         track.live(A, sequence, sequence - 1, 0.0)
-    assert not track.probed(COUNT_MAX, COUNT_MAX, 5.0)
+    assert not track.counted(COUNT_MAX, track.stand, 5.0)
     assert track.behind
 
 
@@ -214,7 +209,7 @@ def test_a_track_that_is_behind_is_not_probed() -> None:
     track.reset()
     assert not track.probe_due(1000.0)
     assert not track.read_back_due(1000.0)
-    assert track.probed(5, 0, 1000.0)
+    assert track.counted(5, track.stand, 1000.0)
 
 
 def test_a_track_that_is_never_quiet_is_read_back() -> None:
@@ -236,11 +231,9 @@ def test_subjects_are_forgotten_by_reading_back() -> None:
 
 def test_what_the_log_let_go_before_it_was_read_is_told_with_its_range() -> None:
     track = following(10)
-    track.live(A, 11, 0, 0.0)
-    track.undo(A, 11, 0)  # the member had no room
-    track.live(A, 12, 11, 0.0)
+    track.live(A, 13, 12, 0.0)
     assert track.stored(A, 15) is DELIVER
-    assert track.truncated == [(A, 11, 14)]
+    assert track.truncated == [(A, 12, 14)]
 
 
 def test_what_the_log_still_has_is_not_called_truncated() -> None:

@@ -5,13 +5,15 @@ each row on a real server. Names in a subject are encoded tokens (`fabric_codecs
 channels canonical names.
 """
 
+import itertools
 from dataclasses import dataclass
 
 from fabric_codecs.names import is_pattern, shard_of
 
-__all__ = ["GRANTS", "JOURNAL_BUCKETS", "SHARDS", "Grant", "grants_for"]
+__all__ = ["GRANTS", "JOURNAL_BUCKETS", "QUEUE_PARTITIONS", "SHARDS", "Grant", "grants_for"]
 
 SHARDS = 8  # fixed for a deployment's life: a channel's shard is a hash of its name
+QUEUE_PARTITIONS = ("h0", "n0", "n1", "l0", "k0", "k1", "k2", "k3")  # what they are: `rules.partitions`
 JOURNAL_BUCKETS = 1024  # a conversation's records share one, so its tree is read without reading everybody's
 
 
@@ -111,6 +113,12 @@ def inbox_feed(agent: str) -> str:
     return f"fab.ibo.{shard(agent)}.{agent}.*"
 
 
+def inbox_gate(agent: str) -> str:
+    """A message here says that the agent's inbox takes no more; senders look at it as they send. `%full` is
+    no encoded name, so it is no agent's inbox; the agent itself is the source."""
+    return f"fab.ib.{shard(agent)}.%full.{agent}"
+
+
 def job(queue: str, partition: str, source: str) -> str:
     """Where `source` puts a job; the partition is one token."""
     return f"fab.q.{queue}.{partition}.{source}"
@@ -119,6 +127,21 @@ def job(queue: str, partition: str, source: str) -> str:
 def jobs_of(queue: str, partition: str) -> str:
     """What selects the jobs of one partition."""
     return f"fab.q.{queue}.{partition}.*"
+
+
+def jobs_in(queue: str) -> str:
+    """What selects all jobs of a queue."""
+    return f"fab.q.{queue}.*.*"
+
+
+def attempts(queue: str, sequence: int) -> str:
+    """Where the starts of a job that did not succeed at once are counted."""
+    return f"fab.try.{queue}.{sequence}"
+
+
+def queue_consumer(queue: str, partition: str) -> str:
+    """The consumer that hands out the jobs of one partition."""
+    return f"{queue}-{partition}"
 
 
 def schedule(source: str, identity: str) -> str:
@@ -159,9 +182,10 @@ class Grant:
     """One right of a credential. `subject` has `{n}` for each of the credential's names (`*` for every name
     of the tenant).
 
-    `right` is `publish` or `subscribe`. `channels` marks the rights that a credential restricted to some
-    channels has only for those (`{c}` stands for the channel); `history` those that only an unrestricted
-    one has.
+    `right` is `publish` or `subscribe`. `{q}` stands for each queue that the credential works (`*` for
+    every queue), `{p}` for each consumer of those queues. `channels` marks the rights that a credential
+    restricted to some channels has only for those (`{c}` stands for the channel); `history` those that only
+    an unrestricted one has.
     """
 
     right: str
@@ -179,7 +203,13 @@ GRANTS: tuple[Grant, ...] = (
     Grant("publish", "fab.q.*.*.{n}", "jobs for any queue"),
     Grant("publish", "fab.due.at.{n}.*", "jobs for later"),
     Grant("publish", "fab.cur.{n}.>", "its own cursors and records"),
-    Grant("publish", "fab.dead.*.*.{n}", "dead letters that it gives up"),
+    Grant("publish", "fab.dead.inbox.{n}.{n}", "letters that its inbox gives up"),
+    Grant("publish", "fab.dead.member.*.{n}", "messages that its durable members give up"),
+    Grant("publish", "fab.dead.queue.{q}.{n}", "jobs that it gives up"),
+    Grant("publish", "fab.try.{q}.*", "counting the attempts of jobs"),
+    Grant("publish", "$JS.API.CONSUMER.MSG.NEXT.Q.{p}", "taking jobs"),
+    Grant("publish", "$JS.ACK.Q.{p}.>", "settling jobs"),
+    Grant("publish", "$JS.ACK.*.*.Q.{p}.>", "settling jobs, as later servers spell it"),
     Grant("publish", "fab.svc.*.{n}", "asking a node"),
     Grant("publish", "fab.reg.{n}", "the agent's record"),
     Grant("publish", "fab.lease.{n}.*", "the process's lease"),
@@ -201,10 +231,15 @@ GRANTS: tuple[Grant, ...] = (
 
 
 def grants_for(
-    right: str, names: tuple[str, ...], channels: tuple[str, ...] = (), *, history: bool = True
+    right: str,
+    names: tuple[str, ...],
+    channels: tuple[str, ...] = (),
+    *,
+    queues: tuple[str, ...] = (),
+    history: bool = True,
 ) -> list[str]:
-    """The subjects a credential may use: `right` is `publish` or `subscribe`, `names` encoded tokens or
-    `("*",)`.
+    """The subjects a credential may use: `right` is `publish` or `subscribe`, `names` and `queues` (those
+    that it works) encoded tokens or `("*",)`.
 
     `channels` are canonical names or patterns; none means all of them. A credential restricted to some
     channels, or made with `history=False`, has no direct-get right: a pattern in a request's body is out
@@ -214,10 +249,26 @@ def grants_for(
     for grant in GRANTS:
         if grant.right != right or (grant.history and (channels or not history)):
             continue
-        for name in names if "{n}" in grant.subject else ("",):
-            for channel in _reach(channels) if grant.channels else ("",):
-                subjects.append(grant.subject.format(n=name, c=channel))
+        places = itertools.product(
+            names if "{n}" in grant.subject else ("",),
+            _reach(channels) if grant.channels else ("",),
+            queues if "{q}" in grant.subject else ("",),
+            _consumers(queues) if "{p}" in grant.subject else ("",),
+        )
+        for name, channel, queue, consumer in places:
+            subjects.append(grant.subject.format(n=name, c=channel, q=queue, p=consumer))
     return list(dict.fromkeys(subjects))
+
+
+def _consumers(queues: tuple[str, ...]) -> tuple[str, ...]:
+    # A permission's wildcard is a whole token, so each consumer of a queue is named.
+    return tuple(
+        consumer
+        for queue in queues
+        for consumer in (
+            ("*",) if queue == "*" else (queue_consumer(queue, token) for token in QUEUE_PARTITIONS)
+        )
+    )
 
 
 def _reach(channels: tuple[str, ...]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ __all__ = ["command"]
     metavar="PATTERN",
     help="Only this channel or pattern; no history.",
 )
+@click.option("--works", "queues", multiple=True, metavar="QUEUE", help="It may take jobs from this queue.")
 @click.option("--no-history", is_flag=True, help="No right to read what was stored before it came.")
 @click.option(
     "--expires", "expires_s", type=click.FloatRange(min=1), metavar="SECONDS", help="Else it never does."
@@ -31,6 +32,7 @@ __all__ = ["command"]
 def command(
     names: tuple[str, ...],
     channels: tuple[str, ...],
+    queues: tuple[str, ...],
     no_history: bool,
     expires_s: float | None,
     out: Path | None,
@@ -46,7 +48,9 @@ def command(
         raise ConfigInvalid(
             str(home), "no fabric has run here yet, so there are no keys: `fabric up` makes them"
         )
-    text = Keyring.open(home).mint(names, channels=channels, history=not no_history, expires_s=expires_s)
+    text = Keyring.open(home).mint(
+        names, channels=channels, queues=queues, history=not no_history, expires_s=expires_s
+    )
     if out:
         try:
             write_private(out, text)

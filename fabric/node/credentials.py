@@ -91,13 +91,15 @@ class Keyring:
         names: str | Iterable[str],
         *,
         channels: Iterable[str] = (),
+        queues: Iterable[str] = (),
         history: bool = True,
         expires_s: float | None = None,
     ) -> str:
         """A credentials file for one name, several, or EVERY_NAME; the server's logs show the first one.
 
         `channels` restricts it to channels or patterns: it then has no right to read history, as with
-        `history=False`. `expires_s` None means never. Raises InvalidName.
+        `history=False`. `queues` are those that it may work, none if not named (EVERY_NAME works all);
+        anybody may put jobs. `expires_s` None means never. Raises InvalidName.
         """
         listed = (names,) if isinstance(names, str) else tuple(names)
         if not listed or not all(listed):
@@ -105,9 +107,14 @@ class Keyring:
         every = EVERY_NAME in listed
         tokens = (EVERY_NAME,) if every else tuple(_checked("name", encode_level, name) for name in listed)
         reach = tuple(_checked("channel", pattern_name, channel) for channel in channels)
+        works = (EVERY_NAME,) if every else tuple(_checked("queue", encode_level, name) for name in queues)
+
+        def allowed(right: str) -> dict[str, list[str]]:
+            return {"allow": grants_for(right, tokens, reach, queues=works, history=history)}
+
         rights = {
-            "pub": {"allow": grants_for("publish", tokens, reach, history=history)},
-            "sub": {"allow": grants_for("subscribe", tokens, reach, history=history)},
+            "pub": allowed("publish"),
+            "sub": allowed("subscribe"),
             "resp": {"max": -1, "ttl": _REPLY_TTL_NS},  # nobody may publish to an inbox by its name
         }
         return self._user(listed[0], rights, expires_s)

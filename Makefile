@@ -3,13 +3,14 @@
 #   make setup   .venv, packages, compiled codecs        make check   lint, format, strict types
 #   make demo    one story through four protocols        make build   compile changed codecs
 #   make test    all tests                               make clean   remove all of it
+#   make fuzz    every decoder, for minutes              make chaos   storms of faults, ROUNDS=n SEED=s
 #
 # PYTHON chooses the interpreter (`make setup PYTHON=python3.12`); else the first on PATH that is new enough.
 
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build demo test fuzz check format clean
+.PHONY: help setup build demo test fuzz chaos check format clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +25,7 @@ need = { $(1); } >/dev/null 2>&1 || { echo "setup: $(2)" >&2; exit 1; }
 say = printf '  %-10s %s\n' $(1) "$(2)"
 
 help:
-	@sed -n '3,6s/^# \{0,1\}//p' Makefile
+	@sed -n '3,7s/^# \{0,1\}//p' Makefile
 
 setup: $(VENV)/.codecs
 	@:
@@ -61,6 +62,12 @@ test: setup
 
 fuzz: setup
 	@PYTHONPATH=tests:codecs $(BIN)/python -m fuzz.run
+
+ROUNDS ?= 3
+SEED ?= 1
+
+chaos: setup
+	@PYTHONPATH=tests:codecs $(BIN)/python -m chaos.run --rounds $(ROUNDS) --seed $(SEED) $(CHAOS)
 
 check: setup
 	@$(BIN)/ruff check --quiet .

@@ -21,7 +21,7 @@ from fabric.jetstream.layout import apply_layout
 from fabric.node.credentials import EVERY_NAME, Keyring
 from fabric.node.server import EmbeddedServer
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "free_ports"]
 
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.keys = Keyring.open(folder)
         self._folder = folder
-        ports = _free_ports(SIZE)
+        ports = free_ports(SIZE)
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
         self.servers = [
             EmbeddedServer(
@@ -141,7 +141,8 @@ class Cluster:
         return str(file)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

@@ -72,23 +72,25 @@ class Account(msgspec.Struct, omit_defaults=True):
 
 class Extent(msgspec.Struct, omit_defaults=True):
     """Where a holder's unsettled messages are: those that `filter` selects in `stream` above sequence
-    `after`, less `settled` that lie there and are settled already. A queue's log lets go of what is settled:
-    its extent is all of it (`after` 0)."""
+    `after`, less what lies there and is settled already: `settled` messages, or each subject up to its
+    sequence in `above`. A queue's log lets go of what is settled: its extent is all of it (`after` 0)."""
 
     stream: str
     filter: str
     after: int = 0
     settled: int = 0
+    above: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Holder(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What every holder's record begins with; inherit from it to add fields. `name` is how people know the
-    holder, `process` and `epoch` say whose life wrote it (the fence), `open` that this life has not ended
-    cleanly: if it is over, it crashed."""
+    holder, `process` (on `connection`, which has the lease) and `epoch` say whose life wrote it, `open` that
+    this life has not ended cleanly: if it is over, it crashed."""
 
     name: str
     process: str
     epoch: int
+    connection: str = ""
     open: bool = True
     account: Account = msgspec.field(default_factory=Account)
     extents: list[Extent] = msgspec.field(default_factory=list)

@@ -225,11 +225,11 @@ def test_attributes_become_properties_and_user_properties() -> None:
     assert properties.user == (
         ("specversion", "1.0"),
         ("id", "e-1"),
-        ("source", "/nats/t1"),
         ("type", "io.agentfabric.request"),
+        ("source", "/nats/t1"),
         ("fabkind", "request"),
-        ("correlationid", "talk-1"),
         ("causationid", "e-0"),
+        ("correlationid", "talk-1"),
     )
 
 
@@ -339,6 +339,7 @@ OURS = {
     "fabmethod",
     "fabkind",
     "fab-loss",
+    "fab-extensions",
 }
 
 

@@ -35,8 +35,8 @@ async def world(server: RunningServer) -> AsyncIterator[MqttWorld]:
         (b"\x30\x80\x00", 0x81),
         (b"\x36\x05\x00\x01a\x00\x01", 0x81),
         (b"\x30\x05\x00\x03a/#", 0x90),
-        (b"\xf0\x00", 0x82),
-        (b"\x62\x02\x00\x01", 0x82),
+        (b"\xf1\x00", 0x81),
+        (b"\x62\x02\x00\x00", 0x82),
         (b"\x30\xff\xff\xff\x7f", 0x95),
     ],
 )
@@ -49,6 +49,15 @@ async def test_a_malformed_packet_ends_its_own_connection_alone(
         assert [code_of(packet) for packet in last] == ([reason] if version == 5 else [])
         assert await neighbour.ask(mqtt.Pingreq()) == mqtt.Pingresp()
     assert world.malformed == 1
+
+
+@VERSIONS
+async def test_a_packet_of_a_flow_that_was_never_begun_ends_the_connection(
+    world: MqttWorld, version: int
+) -> None:
+    async with world.device("ahead", version) as device:
+        last = await (device.send(mqtt.Pubrel(1)), device)[1].ended()
+        assert [code_of(packet) for packet in last] == ([0x82] if version == 5 else [])
 
 
 async def test_packets_before_a_malformed_one_are_answered_first(world: MqttWorld) -> None:

@@ -126,7 +126,7 @@ cdef inline bint next_line(Lines* lines, Line* line) noexcept nogil:
         if stop == NULL:
             break
         lines.at = stop
-        if start[-1] != 10:
+        if (start - 1)[0] != 10:
             continue
         colon = <const unsigned char*>memchr(start, 58, stop - start)
         if colon == NULL or stop - colon < 2 or colon[1] != 32:

@@ -24,5 +24,6 @@ cdef int keep(Lifted* to, const char* room, Py_ssize_t size, Scan* s, const Fiel
 cdef int take_mark(Lifted* to, Scan* s, const Field* field, str protocol, list kept) except -2
 cdef Envelope lifted_envelope(Lifted* to, bytes data, str protocol)
 cdef bint is_attribute(const unsigned char* text, Py_ssize_t size) noexcept nogil
+cdef bint is_legal(int which, const unsigned char* text, Py_ssize_t size)
 cdef bint is_trace(const unsigned char* text, Py_ssize_t size)
 cdef int text_of(Scan* s, const Field* field, Value* text, list kept) except -1

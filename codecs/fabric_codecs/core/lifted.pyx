@@ -23,7 +23,7 @@ from fabric_codecs.core.marks cimport (
     attribute_text, is_reserved,
 )
 from fabric_codecs.core.rfc3339 cimport put_timestamp, read_timestamp
-from fabric_codecs.core.writer cimport Writer, put, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, reserve, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope, envelope_of_block
 
 from fabric_codecs.bounds import ID_CHARS_MAX, JSONRPC_ID_BYTES_MAX, MCP_META_BYTES_MAX
@@ -31,6 +31,7 @@ from fabric_codecs.errors import CodecError
 
 cdef enum:
     PREFIX_BYTES = 15
+    BLOCK_BYTES = 1024  # most header blocks fit
     CONVERSATION_CHARS_MAX = 256  # four UUIDs with separators, and far below what a header may hold
     MARK_BYTES_MAX = 4096  # of any other attribute: a sixteenth of what all headers may hold
 cdef const char* PREFIX = b"io.agentfabric/"
@@ -49,6 +50,7 @@ cdef int lifted_init(Lifted* to) except -1:
     writer_init(&to.entries)
     to.entry_count = 0
     to.seen = 0
+    reserve(&to.block, BLOCK_BYTES)
     return put_head(&to.block)
 
 

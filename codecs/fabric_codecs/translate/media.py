@@ -1,8 +1,7 @@
 """Media types: what an envelope's data is, by its own word or by its looks."""
 
-from fabric_codecs.core.jsonscan import check
+from fabric_codecs.core.mediatype import guess
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.errors import CodecError
 
 __all__ = ["guess", "is_json", "media_type_of"]
 
@@ -17,18 +16,3 @@ def media_type_of(envelope: Envelope) -> str:
 def is_json(media_type: str) -> bool:
     """Whether data of that type is a JSON document (RFC 6839, 3.1)."""
     return media_type == JSON or media_type.endswith("+json")
-
-
-def guess(data: bytes) -> str:
-    """The media type of data that came without one: JSON, plain text, else bytes."""
-    try:
-        check(data)
-    except CodecError:
-        pass
-    else:
-        return JSON
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return "application/octet-stream"
-    return "text/plain"

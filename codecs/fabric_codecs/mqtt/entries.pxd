@@ -1,0 +1,17 @@
+# Native entries on their way to MQTT, and how a property is begun; see entries.pyx.
+
+from libc.stdint cimport uint64_t
+
+from fabric_codecs.core.told cimport Told
+from fabric_codecs.core.writer cimport Writer, put_u8
+from fabric_codecs.envelope cimport Envelope
+
+
+cdef inline int begin(Writer* w, uint64_t* seen, int code) except -1:
+    """A property's identifier; its value follows."""
+    seen[0] |= <uint64_t>1 << code
+    return put_u8(w, code)
+
+
+cdef int put_span(Writer* w, const unsigned char* data, Py_ssize_t size, str what) except -1
+cdef bint put_natives(Writer* w, uint64_t* seen, Envelope envelope, Told* told, list losses, bint* retain) except -1

@@ -10,6 +10,9 @@ from fabric.client.channel import Channel
 from fabric.client.context import handling
 from fabric.client.crew import Crew
 from fabric.client.failure import failure_of
+from fabric.client.inbox import Inbox, InboxPublisher
+from fabric.client.inbox_owner import OwnedInbox
+from fabric.client.letter import Letter
 from fabric.client.member import Member
 from fabric.client.parts import Parts
 from fabric.client.publisher import ChannelPublisher
@@ -36,9 +39,13 @@ __all__ = [
     "Crew",
     "Crossing",
     "Fabric",
+    "Inbox",
+    "InboxPublisher",
     "Invocation",
+    "Letter",
     "Member",
     "Message",
+    "OwnedInbox",
     "Parts",
     "Progress",
     "Rate",

@@ -16,6 +16,8 @@ from fabric.client.channel import Channel
 from fabric.client.desk import CallDesk
 from fabric.client.enrolment import Enrolment
 from fabric.client.identity import Identity
+from fabric.client.inbox_owner import OwnedInbox, Settling
+from fabric.client.letter import Letter
 from fabric.client.parts import Parts
 from fabric.client.reception import AgentLimits, Reception
 from fabric.client.running import Call
@@ -141,6 +143,31 @@ class Agent:
     def channel(self, name: str) -> Channel:
         """A channel to which this agent publishes under its own name."""
         return Channel(self.identity, name)
+
+    def inbox(
+        self,
+        handler: Callable[[Letter], object] | None = None,
+        *,
+        settling: Settling = "next",
+        hold: int = 256,
+        attempts_max: int = 5,
+        letters_max: int = 10_000,
+    ) -> OwnedInbox:
+        """The letters left for this agent, for as long as `async with` lasts: `async with me.inbox() as inbox:
+        async for letter in inbox`. See `OwnedInbox`; outside, letters wait.
+
+        `hold`: letters out at once when settled by hand. After `attempts_max` a letter becomes a dead
+        letter. With `letters_max` unsettled ones, of all sources together, senders are refused.
+        """
+        return OwnedInbox(
+            self.identity,
+            handler,
+            settling=settling,
+            hold=hold,
+            attempts_max=attempts_max,
+            letters_max=letters_max,
+            take_over=self._take_over,
+        )
 
     async def call(
         self,

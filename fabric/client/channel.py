@@ -25,7 +25,6 @@ from fabric_codecs.nats.wire import Template
 __all__ = ["Channel"]
 
 
-
 class Channel:
     """A channel, or a pattern of channels (`*` one level, a final `>` this and all below) that can only be
     joined."""
@@ -37,6 +36,7 @@ class Channel:
             raise InvalidName("channel", name, error.what) from None
         self.identity = identity
         self.is_pattern = is_pattern(self.name)
+        self.stream = channel_stream(subjects.shard(self.name))  # of a pattern's channels: any
         self._templates: dict[tuple[str, str], Template] = {}
 
     async def publish(
@@ -194,8 +194,7 @@ class Channel:
             raise too_large(self.identity.link.connection, len(envelope.data), error) from None
 
     def _receipt(self, envelope: Envelope, outcome: int) -> Receipt:
-        stream = channel_stream(subjects.shard(self.name))
-        return Receipt(envelope.id, stream, abs(outcome), outcome < 0)
+        return Receipt(envelope.id, self.stream, abs(outcome), outcome < 0)
 
     def _concrete(self) -> None:
         if self.is_pattern:

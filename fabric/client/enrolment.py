@@ -22,7 +22,7 @@ import msgspec
 
 from fabric import subjects
 from fabric.client.cards import AgentCard
-from fabric.client.lease import Lease, is_held
+from fabric.client.lease import Lease, lease_held
 from fabric.client.link import Link
 from fabric.errors import InternalError, NameInUse, Refused
 from fabric.jetstream.layout import REGISTRY_STREAM
@@ -101,7 +101,7 @@ class Enrolment:
             epoch = int(former["epoch"]) + 1
             holder = f"{former.get('connection')}.{former.get('process')}"
             elsewhere = former.get("state") != "left" and former.get("process") != self._link.process
-            if elsewhere and not take_over and await self._lease_held(holder):
+            if elsewhere and not take_over and await lease_held(self._link, holder):
                 raise NameInUse(agent.name, holder)
         self._mine[token] = Mine(agent, sequence, elsewhere)
         return epoch
@@ -231,10 +231,6 @@ class Enrolment:
         agents = [mine.agent for mine in self._mine.values()]
         for start in range(0, len(agents), CLAIMS_AT_ONCE):
             await asyncio.gather(*map(self.check, agents[start : start + CLAIMS_AT_ONCE]))
-
-    async def _lease_held(self, holder: str) -> bool:
-        stored = await self._link.reader.last(REGISTRY_STREAM, f"fab.lease.{holder}")
-        return stored is not None and is_held(stored.header, stored.data)
 
     async def _write(self, agent: Registrant, record: bytes, expected: int, extra: str = "") -> int:
         subject, header = subjects.registration(agent.token), _expecting(expected, extra)

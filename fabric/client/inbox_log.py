@@ -21,6 +21,7 @@ from fabric import subjects
 from fabric.client.catchup import Reading
 from fabric.client.custody import Custody
 from fabric.client.inbox_keeper import InboxKeeper
+from fabric.client.letter_queue import LetterQueue
 from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError, PermissionDenied
 from fabric.jetstream.connection import Subscription
@@ -39,12 +40,6 @@ DELIVER, LATER = Verdict.DELIVER, Verdict.LATER
 class Receiver(Protocol):
     """Whose letters they are."""
 
-    def has_room(self, data: bytes) -> bool:
-        """Whether this letter can be taken now."""
-
-    async def room(self) -> int:
-        """Until there is room; for how many letters."""
-
     def receive(self, subject: bytes, source: bytes, sequence: int, header: bytes, data: bytes) -> None:
         """A letter, once, in its source's order."""
 
@@ -58,9 +53,10 @@ class Receiver(Protocol):
 class InboxLog:
     """One inbox's feed and log, between `await start()` and `await stop()`."""
 
-    def __init__(self, custody: Custody, keeper: InboxKeeper, receiver: Receiver) -> None:
+    def __init__(self, custody: Custody, keeper: InboxKeeper, queue: LetterQueue, receiver: Receiver) -> None:
         self._custody = custody
         self._keeper = keeper
+        self._queue = queue
         self._receiver = receiver
         self._link = custody.identity.link
         self._track = Track(monotonic())
@@ -106,7 +102,7 @@ class InboxLog:
 
     def _arrived(self, subject: bytes, _reply: bytes, header: bytes, data: bytes) -> None:
         sequence, previous = positions(header)
-        if not self._receiver.has_room(data):
+        if not self._queue.has_room(len(data)):
             self._passed = max(self._passed, sequence)
             self._track.reset()
             self._read()
@@ -143,7 +139,7 @@ class InboxLog:
 
     async def room(self) -> int:
         """Called by the reading: room was waited for before its turn came."""
-        return max(await self._receiver.room(), 1)
+        return await self._queue.room()
 
     def _read(self) -> None:
         if self._reading is None and not self._stopped:
@@ -167,7 +163,7 @@ class InboxLog:
         start = self._track.verified
         reading = Reading(self._link.reader, custody.stream, custody.filter, start, self)
         while not self._stopped:  # a cancellation can be lost in a wait that has just ended
-            await self._receiver.room()  # before the turn to read, which others wait for
+            await self._queue.room()  # before the turn to read, which others wait for
             async with self._keeper.reads:
                 at_end = await reading.page()
             if at_end and self._caught_up(reading.position, gone=reading.has_waited):

@@ -1,33 +1,57 @@
-"""A pipelined publisher on one channel: thousands in flight, each with its own outcome.
+"""A pipelined publisher on one channel or inbox: thousands in flight, each with its own outcome.
 
-In: data. Out: a Receipt or Refused for each, told or raised. Above: `channel`, which makes it. Below: the
-publish window. Cost per message: a template and one command in the writer; `once` adds one hash.
+In: data. Out: a Receipt or Refused for each, told or raised. Above: `channel` and `inbox`, which make it. Below:
+the publish window. Cost per message: a template and one command in the writer; `once` adds one hash.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Protocol, Self
 
-from fabric import subjects
 from fabric.client.context import current_handling
+from fabric.client.identity import Identity
 from fabric.client.outbox import OCTETS, cause_lines, encoded
 from fabric.client.receipt import Receipt
 from fabric.clock import now_us
 from fabric.errors import Refused
-from fabric.jetstream.layout import channel_stream
-from fabric.jetstream.publish import Event, Outcome, too_large
+from fabric.jetstream.publish import Event, Outcome, Settle, too_large
 from fabric.rules.once import once_line
+from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.nats.wire import Template
 
-if TYPE_CHECKING:
-    from fabric.client.channel import Channel
-
-__all__ = ["ChannelPublisher", "Delivery"]
+__all__ = ["ChannelPublisher", "Delivery", "Target"]
 
 Delivery = Literal["live", "durable", "once"]
 
 REFUSALS_KEPT = 16  # of a publisher without a handler: enough to see what was wrong
+
+
+class Target(Protocol):
+    """Where messages go: a channel, or an inbox."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who speaks."""
+
+    @property
+    def stream(self) -> str:
+        """The log that keeps what is stored."""
+
+    def subject(self, delivery: Delivery) -> bytes:
+        """The subject of that delivery class."""
+
+    def template(self, media_type: str, delivery: Delivery) -> Template:
+        """The header lines that its messages share."""
+
+    def envelope(self, data: object, attributes: dict[str, str]) -> Envelope:
+        """One message of its own."""
+
+    def event(self, envelope: Envelope, settle: Settle, delivery: Delivery, number: int = 0) -> Event:
+        """That message as the publish window writes it."""
+
+    def send_live(self, envelope: Envelope) -> None:
+        """Write that message without storing it."""
 
 
 class ChannelPublisher:
@@ -38,7 +62,7 @@ class ChannelPublisher:
 
     def __init__(
         self,
-        channel: "Channel",
+        channel: Target,
         window: int,
         delivery: Delivery,
         on_outcome: Callable[[int, Receipt | Refused], object] | None,
@@ -54,7 +78,7 @@ class ChannelPublisher:
         self._link = channel.identity.link
         self._publisher = self._link.publisher
         self._subject = channel.subject(delivery)
-        self._stream = channel_stream(subjects.shard(channel.name))
+        self._stream = channel.stream
         self._process = f"{self._link.process}-".encode()
         self._octets = channel.template(OCTETS, delivery)
         self._cause = cause_lines()

@@ -17,6 +17,7 @@ from fabric.client.dead import DeadLetters
 from fabric.client.desk import CallDesk
 from fabric.client.enrolment import Enrolment
 from fabric.client.identity import Identity
+from fabric.client.inbox import Inbox
 from fabric.client.lease import LEASE_REFRESH_S, LEASE_TTL_S, Lease
 from fabric.client.link import Link
 from fabric.client.parts import Parts
@@ -115,6 +116,13 @@ class Fabric(Identity):
     def channel(self, name: str) -> Channel:
         """A channel, or a pattern to join. Nothing has to exist. Raises InvalidName."""
         return Channel(self, name)
+
+    # Inboxes
+
+    def inbox(self, agent: str) -> Inbox:
+        """The inbox of an agent, to leave letters in: it may be there, away, or not have been yet. Raises
+        InvalidName. The agent itself takes them with `Agent.inbox`."""
+        return Inbox(self, agent)
 
     # Agents and calls
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from fabric.errors import Fenced, InternalError, Refused
 from fabric.jetstream.connection import Connection, NoResponders
 from fabric.jetstream.layout import STATE_STREAM
-from fabric_codecs.nats.headers import number_in, status_of
+from fabric_codecs.nats.headers import number_in, server_value_in, status_of
 
 __all__ = ["Record", "State"]
 
@@ -27,10 +27,11 @@ WRONG_LAST = (10071, 10164)
 
 
 class Record(NamedTuple):
-    """What a subject holds. Revision 0: never written."""
+    """What a subject holds, and when the server stored it (RFC 3339). Revision 0: never written."""
 
     value: bytes
     revision: int
+    stored_at: str = ""
 
 
 class State:
@@ -50,7 +51,8 @@ class State:
             raise Refused("unreachable", retry_after_ms=1000, detail=detail) from None
         if status_of(reply.header) == 404:
             return Record(b"", 0)
-        return Record(reply.data, number_in(reply.header, b"Nats-Sequence"))
+        stored_at = server_value_in(reply.header, b"Nats-Time-Stamp").decode()
+        return Record(reply.data, number_in(reply.header, b"Nats-Sequence"), stored_at)
 
     async def put(
         self, subject: str, value: bytes, *, expected: int, headers: str = "", timeout_s: float = 5.0

@@ -25,6 +25,7 @@ from fabric.node.credentials import EVERY_NAME, Keyring
 from fabric.node.edges import Edges, build_edges
 from fabric.node.files import write_private
 from fabric.node.health import HealthServer
+from fabric.node.inboxes import SettleService
 from fabric.node.letters import LetterService
 from fabric.node.metrics import NodeCollector
 from fabric.node.server import EmbeddedServer
@@ -139,7 +140,7 @@ class Node:
 
     def _services(self) -> dict[str, Service]:
         """What this node does for clients; see `services`."""
-        return {"dead": LetterService(self.session)}
+        return {"dead": LetterService(self.session), "settle": SettleService(self.session)}
 
     def _problems(self) -> Mapping[str, str]:
         problems = {}

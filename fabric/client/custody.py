@@ -1,0 +1,167 @@
+"""The custody of an inbox: its cursor record, written by one owner at a time, and the letters it has settled.
+
+| a commit's answer       | then |
+|-------------------------|------|
+| written                 | its ends stand; what it settled may be taken out of the log |
+| none                    | the same record is written again before any other |
+| another owner's record  | Fenced: this life is over, nothing more is settled |
+
+`rules/inbox.py` knows what is settled; here it is written, and a node is asked to take it out of the log,
+which an agent has no right to. Above: `inbox_owner`, `inbox_keeper`. Below: `jetstream.state`, `Link.ask`.
+Cost: one write for each batch of settled letters, one request for each batch that leaves the log.
+"""
+
+import asyncio
+import logging
+
+import msgspec
+
+from fabric import subjects
+from fabric.client.identity import Identity
+from fabric.client.lease import lease_held
+from fabric.errors import CallFailed, Fenced, NameInUse, Refused, Unreachable
+from fabric.jetstream.layout import inbox_stream
+from fabric.rules.accounts import Extent
+from fabric.rules.inbox import Commit, InboxRecord, Letters, owner_in_the_way
+
+__all__ = ["Custody", "record_subject"]
+
+log = logging.getLogger("fabric.inbox")
+
+KIND, KEY = "inbox", "letters"
+
+
+def record_subject(token: str) -> str:
+    """Where an inbox's record is."""
+    return subjects.state(token, KIND, KEY)
+
+
+class Custody:
+    """One life of an inbox's owner: `await open()`, `commit` now and then, `await close()`."""
+
+    def __init__(self, identity: Identity, *, letters_max: int) -> None:
+        self.identity = identity
+        self.stream = inbox_stream(subjects.shard(identity.token))
+        self.filter = subjects.inbox_letters(identity.token)
+        self.letters = Letters()
+        self.former_at = ""  # when the record of the life before was written, by the server's clock
+        self.fenced: Fenced | None = None
+        self.purging = False
+        self.verified = 0  # letters above it are counted when they leave the log
+        self.gone = 0  # that many did since
+        link = identity.link
+        self.record = InboxRecord(
+            name=identity.name,
+            process=link.process,
+            epoch=0,
+            connection=link.token,
+            extents=[Extent(self.stream, self.filter)],
+            letters_max=letters_max,
+        )
+        self._gate_is_shut = False
+        self._subject = record_subject(identity.token)
+        self._revision = 0
+        self._unsure: Commit | None = None  # written, and no answer came
+        self._turn = asyncio.Lock()
+        self._warned = False
+
+    async def open(self, *, take_over: bool, open_here: bool) -> None:
+        """Become the owner. `open_here`: this process has it open already. Raises NameInUse while another
+        live process is the owner; Refused, Unreachable."""
+        link = self.identity.link
+        found = await link.state.get(self._subject)
+        former = msgspec.json.decode(found.value, type=InboxRecord) if found.value else None
+        lives = open_here
+        if former is not None:
+            if former.open and former.process != link.process:
+                lives = await lease_held(link, f"{former.connection}.{former.process}")
+            self.record.epoch, self.record.shut = former.epoch, former.shut
+            self._gate_is_shut = former.shut
+        holder = owner_in_the_way(former, lives=lives, take_over=take_over)
+        if holder is not None:
+            raise NameInUse(self.identity.name, f"{holder}, which owns its inbox")
+        self.record.epoch += 1
+        self.letters = Letters(former)
+        self.former_at = found.stored_at.rstrip("Z")
+        self._revision = found.revision
+        try:
+            await self._write(self.letters.commit(self.record))
+        except Fenced:
+            raise NameInUse(self.identity.name, "another process, which took its inbox meanwhile") from None
+
+    async def commit(self, *, everything: bool = False) -> None:
+        """Write what is settled, then have it taken out of the log where that is due, or `everything`. Raises
+        Fenced for good; Refused and Unreachable when it has to be tried again."""
+        async with self._turn:
+            commit = await self._write_next()
+            if everything or self.letters.is_pressed:
+                await self._purge(self.letters.purgeable(commit.record, everything=everything))
+            if self._gate_is_shut != commit.record.shut:
+                await self._move_gate(commit.record.shut)
+
+    def count_from(self, verified: int) -> None:
+        """Letters above this position count as gone when they leave the log."""
+        if verified != self.verified:
+            self.verified, self.gone = verified, 0
+
+    async def close(self) -> None:
+        """End this life cleanly: what is in hand goes back to the log. Raises as `commit`."""
+        if self.letters.spent:
+            await self.commit(everything=True)
+        async with self._turn:
+            if self._unsure:
+                await self._write_next()
+            await self._write(self.letters.commit(self.record, closing=True))
+
+    async def _write_next(self) -> Commit:
+        if self.fenced is not None:
+            raise self.fenced
+        commit = self._unsure or self.letters.commit(self.record)
+        await self._write(commit)
+        return commit
+
+    async def _write(self, commit: Commit) -> None:
+        value = msgspec.json.encode(commit.record)
+        self._unsure = commit
+        try:
+            self._revision = await self.identity.link.state.put(self._subject, value, expected=self._revision)
+        except Fenced as error:
+            self.fenced = error
+            raise
+        self._unsure = None
+        self.letters.committed(commit)
+
+    async def _purge(self, floors: dict[str, int]) -> None:
+        if not floors:
+            return
+        self.purging = True
+        try:
+            if await self._ask({"floors": floors}):
+                self.gone += self.letters.purged(floors, self.verified)
+        finally:
+            self.purging = False
+
+    async def _move_gate(self, shut: bool) -> None:
+        if shut:
+            # Stored before it is answered, so a sender that looks from now on sees it.
+            gate = subjects.inbox_gate(self.identity.token)
+            await self.identity.link.connection.request(gate)
+            self._gate_is_shut = True
+        elif await self._ask({"open": True}):
+            self._gate_is_shut = False
+
+    async def _ask(self, request: object) -> bool:
+        # What fails is asked again with the next batch: until then the record says that they are settled.
+        try:
+            await self.identity.link.ask("settle", self.identity.token, request)
+        except (CallFailed, Refused, Unreachable) as error:
+            if not self._warned:
+                log.warning(
+                    "inbox %s: settled letters stay in its log: %s; from 256 on their senders are refused",
+                    self.identity.name,
+                    error,
+                )
+            self._warned = True
+            return False
+        self._warned = False
+        return True

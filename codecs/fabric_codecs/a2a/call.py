@@ -14,13 +14,13 @@ silence.
 """
 
 import base64
-import re
 from collections.abc import Sequence
 
 import msgspec
 
 from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.model import Json, Message, Part, SendMessage, is_given
+from fabric_codecs.a2a.numbers import integers_again
 from fabric_codecs.a2a.wire import VERSION, refuse
 from fabric_codecs.core.jsonscan import check, scan
 from fabric_codecs.envelope import Envelope
@@ -122,7 +122,7 @@ def _object_in(part: Part) -> bytes | None:
     digits."""
     if isinstance(part.data, msgspec.Raw):
         data = bytes(part.data)
-        return _integers_again(data) if data.startswith(b"{") else None
+        return integers_again(data) if data.startswith(b"{") else None
     if part.raw is None or (part.media_type or "").partition(";")[0].strip() != "application/json":
         return None
     try:
@@ -132,17 +132,6 @@ def _object_in(part: Part) -> bytes | None:
         raise refuse(
             f"a raw part of type application/json cannot be read: {error}", Fault.INVALID_PARAMS
         ) from error
-
-
-_STRING_OR_WHOLE_DOUBLE = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?\d+)\.0+(?=[\s,\]}]|$)')
-
-
-def _integers_again(data: bytes) -> bytes:
-    """`3.0` as `3`: senders built on protobuf hold every number as a double, and a tool's integer argument
-    would be refused. The value is the same; nothing else is touched."""
-    if b".0" not in data:
-        return data
-    return _STRING_OR_WHOLE_DOUBLE.sub(lambda found: found[1] or found[0], data)
 
 
 def _unmapped(part: Part, message: Message) -> Loss:

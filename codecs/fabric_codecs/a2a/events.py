@@ -12,9 +12,6 @@ too, under the URI of their extension.
 """
 
 import base64
-import json
-import re
-from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 import msgspec
@@ -31,6 +28,7 @@ from fabric_codecs.a2a.model import (
     TaskStatus,
     is_given,
 )
+from fabric_codecs.a2a.numbers import survives_doubles
 from fabric_codecs.core.jsonscan import check
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
@@ -160,7 +158,7 @@ def _result_parts(envelope: Envelope) -> tuple[tuple[Part, ...], tuple[Loss, ...
     check(data, protocol="a2a")
     if data.startswith(b'"'):
         return (Part(text=msgspec.json.decode(data, type=str), media_type="text/plain"),), ()
-    if _survives_doubles(data):
+    if survives_doubles(data):
         return (Part(data=msgspec.Raw(data), media_type="application/json"),), ()
     return (Part(raw=base64.b64encode(data).decode(), media_type="application/json"),), ()
 
@@ -176,34 +174,6 @@ def _opaque_parts(data: bytes, media_type: str) -> tuple[tuple[Part, ...], tuple
             )
             return (Part(raw=base64.b64encode(data).decode(), media_type=media_type),), (guessed,)
     return (Part(raw=base64.b64encode(data).decode(), media_type=media_type),), ()
-
-
-_LONG_NUMBER = re.compile(rb"\d[\d.]{15}|\d[eE]")  # only such digits can be more than a double holds
-_DOUBLE_INTEGERS = 1 << 53
-
-
-def _survives_doubles(data: bytes) -> bool:
-    """Whether every number keeps its value in a receiver that holds doubles."""
-    if _LONG_NUMBER.search(data) is None:
-        return True
-    exact = True
-
-    def integer(digits: str) -> int:
-        nonlocal exact
-        # The length first: Python turns no number of thousands of digits into an int.
-        exact = exact and len(digits) <= 17 and abs(int(digits)) <= _DOUBLE_INTEGERS
-        return 0
-
-    def fraction(digits: str) -> float:
-        nonlocal exact
-        try:
-            exact = exact and Decimal(digits) == Decimal(repr(float(digits)))
-        except InvalidOperation:  # an exponent that not even Decimal holds
-            exact = False
-        return 0.0
-
-    json.loads(data, parse_int=integer, parse_float=fraction)
-    return exact
 
 
 def _decode(envelope: Envelope, kind: type[S]) -> S:

@@ -57,6 +57,17 @@ def check(
     """What kind of value the document is, after checking all of it. Raises as `scan` does, but takes any
     value."""
 
+def elements(
+    data: bytes,
+    *,
+    protocol: str = "json",
+    bytes_max: int = JSON_BYTES_MAX,
+    depth_max: int = JSON_DEPTH_MAX,
+    count_max: int = 0,
+) -> list[bytes]:
+    """The raw elements of the array that the document is, all checked. Raises as `scan` does, and for more
+    than `count_max` elements (0: any number)."""
+
 def kind_of(raw: bytes) -> Kind:
     """What kind a raw value is that this scanner handed out."""
 

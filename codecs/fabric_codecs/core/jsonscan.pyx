@@ -10,7 +10,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from fabric_codecs.core.jsontext cimport Scan, peek
+from fabric_codecs.core.jsontext cimport Scan, fault, peek, skip_space
 from fabric_codecs.core.jsonvalues cimport (
     Member, close_document, enter_object, next_member, open_document, refusal, skip_value, text_between,
 )
@@ -20,7 +20,7 @@ from json import dumps
 from fabric_codecs.bounds import JSON_BYTES_MAX, JSON_DEPTH_MAX
 from fabric_codecs.errors import CodecError
 
-__all__ = ["JsonObject", "check", "compose", "kind_of", "quote", "scan"]
+__all__ = ["JsonObject", "check", "compose", "elements", "kind_of", "quote", "scan"]
 
 
 # What Python sees.
@@ -170,6 +170,39 @@ def check(
         raise refusal(&s, protocol)
     close_document(&s, protocol)
     return kind_at(s.base, start)
+
+
+def elements(
+    bytes data not None, *, str protocol="json", Py_ssize_t bytes_max=JSON_BYTES_MAX, int depth_max=JSON_DEPTH_MAX,
+    Py_ssize_t count_max=0,
+):
+    cdef Scan s
+    cdef Py_ssize_t start
+    cdef list found = []
+    open_document(&s, data, protocol, bytes_max, depth_max)
+    if peek(&s) != c"[":
+        raise CodecError("the document is no array", protocol=protocol, offset=0)
+    s.at += 1
+    s.depth_left -= 1
+    skip_space(&s)
+    while peek(&s) != c"]" or found:
+        if count_max and len(found) == count_max:
+            raise CodecError(f"more than {count_max} elements", protocol=protocol, offset=s.at, clause="RFC 8259 9")
+        start = s.at
+        if not skip_value(&s):
+            raise refusal(&s, protocol)
+        found.append(data[start:s.at])
+        skip_space(&s)
+        if peek(&s) == c"]":
+            break
+        if peek(&s) != c",":
+            fault(&s, b"an array needs , or ] here", b"RFC 8259 5")
+            raise refusal(&s, protocol)
+        s.at += 1
+        skip_space(&s)
+    s.at += 1
+    close_document(&s, protocol)
+    return found
 
 
 def kind_of(bytes raw not None):

@@ -26,8 +26,8 @@ account, ledger and attempts in one record, so what is counted is settled and wh
 After a crash that many messages are handed out *carefully*: each try is noted in the record first, so that a
 message that kills its process is known the next time. A try that did not fail is taken back.
 
-At most `UNCOMMITTED_MAX` messages are handed out beyond a commit. Above: `client.durable`. Below: `position`,
-`accounts`, `once`. Cost: a hash, four dict operations and an addition for each message.
+No more than `UNCOMMITTED_MAX` messages are settled beyond a commit (`must_commit`). Above: `client.durable`.
+Below: `position`, `accounts`, `once`. Cost: a hash, four dict operations and an addition for each message.
 """
 
 from collections.abc import Mapping
@@ -53,6 +53,7 @@ __all__ = [
 
 COMMIT_MESSAGES = 1_000  # settled since the last commit: commit at once
 UNCOMMITTED_MAX = 2_000  # one commit under way and one more: so many may come again after a crash
+CAREFUL_MAX = 2  # the same, while each message is noted before it is handed out
 ATTEMPTS_MAX = 5
 ATTEMPTS_KEPT = 64  # messages that were tried in vain and are not settled: their order may change
 
@@ -90,7 +91,7 @@ def next_life(former: CursorRecord | None, mine: CursorRecord, in_log: int) -> C
     counts what lies in the log beyond the former position."""
     if former is None:
         return mine
-    in_hand = 1 if former.careful else UNCOMMITTED_MAX + 1
+    in_hand = CAREFUL_MAX if former.careful else UNCOMMITTED_MAX + 1
     tries = min(in_log, in_hand) if former.open else 0
     return msgspec.structs.replace(
         mine,
@@ -183,6 +184,11 @@ class Cursor:
             return self._into_hand(place, key)
         self._end(place)
         return Verdict.SETTLED
+
+    @property
+    def must_commit(self) -> bool:
+        """Whether a record has to be written before the next message is taken."""
+        return self.uncommitted >= (CAREFUL_MAX if self._careful else UNCOMMITTED_MAX)
 
     @property
     def attempts(self) -> int:

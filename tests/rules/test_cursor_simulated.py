@@ -124,7 +124,7 @@ class Simulation:
             assert cursor.settle()
             assert not cursor.settle(), "an end is final"
             world.settled[message.sequence] += 1
-        if not self.waiting or cursor.uncommitted >= rules.UNCOMMITTED_MAX:
+        if not self.waiting or cursor.must_commit:
             return
         message = self.waiting.pop(0)
         verdict = cursor.take(
@@ -151,11 +151,10 @@ class Simulation:
             world.buried.add(message.sequence)
             assert self.cursor.settle()
             return
+        self.hand = message
         if verdict is Verdict.NOTE:
-            self.under_way = None  # written or not: the next says all that it says
             self.write(self.cursor.commit())
         world.tries[message.sequence] += 1
-        self.hand = message
         if message.is_poison:
             self.crash() if self.chance.random() < 0.5 else self.stop(failed=True)
         else:
@@ -194,10 +193,10 @@ class Simulation:
         """The commit under way is written, and we learn of it, or not yet."""
         if self.under_way is not None and self.chance.random() < 0.7:
             self.write(self.under_way)
-            self.under_way = None
 
     def write(self, commit: Commit) -> None:
         assert self.cursor is not None
+        self.under_way = None  # written or not: this one says all that it says
         self.world.stored = msgspec.json.encode(commit.record)
         self.cursor.committed(commit)
         self.check_record(commit.record)

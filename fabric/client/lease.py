@@ -7,9 +7,10 @@ import logging
 from fabric import subjects
 from fabric.client.link import Link
 from fabric.errors import FabricError, InternalError
+from fabric.jetstream.layout import REGISTRY_STREAM
 from fabric_codecs.nats.headers import stored_at, value_in
 
-__all__ = ["LEASE_REFRESH_S", "LEASE_TTL_S", "Lease", "is_held"]
+__all__ = ["LEASE_REFRESH_S", "LEASE_TTL_S", "Lease", "is_held", "lease_held"]
 
 log = logging.getLogger("fabric.registry")
 
@@ -40,7 +41,7 @@ class Lease:
     def reconnected(self) -> None:
         """The server was away: refresh at once."""
         if self._keeper is not None:
-            self._link.spawn(self._write(HELD, self._ttl_s), "fabric-lease-refresh")
+            self._link.spawn(self._refresh_once(), "fabric-lease-refresh")
 
     async def close(self) -> None:
         """Release it, if it is held: everybody sees our agents leave at once."""
@@ -56,10 +57,13 @@ class Lease:
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(self.refresh_s)
-            try:
-                await self._write(HELD, self._ttl_s)
-            except FabricError as error:
-                log.warning("the lease of %s was not refreshed: %s", self._link.process, error)
+            await self._refresh_once()
+
+    async def _refresh_once(self) -> None:
+        try:
+            await self._write(HELD, self._ttl_s)
+        except FabricError as error:  # there is another chance before it ends
+            log.warning("the lease of %s was not refreshed: %s", self._link.process, error)
 
     async def _write(self, state: bytes, ttl_s: int) -> None:
         header = f"NATS/1.0\r\nNats-TTL: {ttl_s}s\r\n\r\n".encode()
@@ -67,6 +71,12 @@ class Lease:
         reply = await self._link.connection.request(self._subject, state, header=header, timeout_s=timeout_s)
         if not stored_at(reply.data):
             raise InternalError(f"the lease was not stored: {reply.data.decode('utf-8', 'replace')}")
+
+
+async def lease_held(link: Link, holder: str) -> bool:
+    """Whether the process `<connection>.<process>` holds its lease now. Raises Refused, Unreachable."""
+    stored = await link.reader.last(REGISTRY_STREAM, f"fab.lease.{holder}")
+    return stored is not None and is_held(stored.header, stored.data)
 
 
 def is_held(header: bytes, data: bytes) -> bool:

@@ -116,7 +116,7 @@ class Parts:
                 self._parts.append(envelope)
                 self._changed.set()
             case Arrival.NEXT:
-                self.progress += 1
+                self.progress += envelope.kind == "progress"
             case Arrival.GAP:
                 problem = f"number {self._flow.expected} never came, {number} did"
                 self._break(StreamBroken(self._target, problem))

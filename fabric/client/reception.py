@@ -96,7 +96,7 @@ class Reception:
         self._tools = tools
         self._limits = limits
         self._running: dict[Key, asyncio.Task[None]] = {}
-        self._flows: dict[Key, tuple[Outflow, asyncio.Event]] = {}
+        self._flows: dict[Key, tuple[Call, Outflow, asyncio.Event]] = {}
         rates = {"agent": limits.rate, "caller": limits.caller_rate}
         self._admission = Admission(rates, {"caller": Seats(limits.calls_max)})
         self.begin(epoch)
@@ -263,7 +263,7 @@ class Reception:
         self, call: Call, key: Key, tool: Tool, arguments: dict[str, Any], flow: Outflow
     ) -> Answer:
         moved = asyncio.Event()
-        self._flows[key] = flow, moved
+        self._flows[key] = call, flow, moved
         try:
             parts: AsyncIterator[object]
             async with aclosing(tool.function(**arguments)) as parts:
@@ -283,10 +283,12 @@ class Reception:
         return "response", b"null"
 
     def _granted(self, key: Key, credit: Envelope) -> None:
-        flow, moved = self._flows.get(key, (None, None))
-        if flow is not None and moved is not None:
-            flow.granted(_number(credit.get("fabseq") or ""))
-            moved.set()
+        if key not in self._flows:
+            return
+        call, flow, moved = self._flows[key]
+        if flow.granted(_number(credit.get("fabseq") or "")):
+            call.send("status", b"")
+        moved.set()
 
     def _failed(self, error: Exception, request: Envelope) -> bytes:
         if not isinstance(error, FabricError):

@@ -26,7 +26,7 @@ class Answers:
         self._templates: dict[str, Template] = {}
 
     def template(self, kind: str) -> Template:
-        """The lines of one kind: `progress`, `artifact` (a part of a stream), `response`, `error`."""
+        """The lines of one kind: `progress`, `artifact` and `status` (of a stream), `response`, `error`."""
         found = self._templates.get(kind)
         if found is None:
             found = self._templates[kind] = template(

@@ -6,6 +6,7 @@ missing.
 | agent  | a part, fewer than `window` unacknowledged, under `BYTES_MAX` | send it, numbered |
 | agent  | a part, the window is full          | hold it; the generator is not asked for the next |
 | agent  | a grant: the caller has taken n     | what is beyond n counts as unacknowledged |
+| agent  | a grant of nothing new, the window is full | say how far we are: a numbered status |
 | caller | the next number                     | keep it for the reader |
 | caller | a number that came before           | a second copy: drop it |
 | caller | a number too far ahead              | a part was lost: the call fails, no hole is handed out |
@@ -48,12 +49,14 @@ class Outflow:
         self._sizes.append(size)
         self._bytes += size
 
-    def granted(self, taken: int) -> None:
-        """The caller has taken that many in all. Less than before, or more than were sent, changes nothing
-        or no more than there is."""
+    def granted(self, taken: int) -> bool:
+        """The caller has taken that many in all. Whether it ought to be told how far we are: it waits, and
+        we wait for it, so a part is on its way or was lost."""
+        before = self.taken
         while self.taken < taken and self._sizes:
             self.taken += 1
             self._bytes -= self._sizes.popleft()
+        return self.taken == before and not self.has_room
 
 
 class Arrival(Enum):

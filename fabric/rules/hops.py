@@ -49,7 +49,7 @@ def lengthened(chain: str | None, step: str) -> str:
 
 def steps(chain: str | None) -> tuple[str, ...]:
     """The chain for people, oldest first; `+n` stands for n steps that are not told."""
-    return tuple(chain[:CHAIN_CHARS_MAX].split(">")) if chain else ()
+    return tuple(one[:STEP_CHARS_MAX] for one in chain[:CHAIN_CHARS_MAX].split(">")) if chain else ()
 
 
 def _number_of(step: str) -> int:

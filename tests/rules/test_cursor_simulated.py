@@ -153,7 +153,7 @@ class Simulation:
             return
         self.hand = message
         if verdict is Verdict.NOTE:
-            self.write(self.cursor.commit())
+            self.write(self.fresh())
         world.tries[message.sequence] += 1
         if message.is_poison:
             self.crash() if self.chance.random() < 0.5 else self.stop(failed=True)
@@ -175,7 +175,7 @@ class Simulation:
         record = next_life(former, mine, in_log)
         world.unknown = record.account.unknown
         self.cursor = Cursor(record)
-        self.write(self.cursor.commit())
+        self.write(self.fresh())
         self.start: Position = rules.position_of(record)[FILTER]
         self.read_to = self.start.verified
         self.waiting, self.hand, self.under_way, self.lost = [], None, None, []
@@ -185,7 +185,7 @@ class Simulation:
 
     def commit(self) -> None:
         if self.under_way is None and self.cursor is not None:
-            commit = self.cursor.commit()
+            commit = self.fresh()
             if self.cursor.is_news(commit):
                 self.under_way = commit
 
@@ -199,7 +199,12 @@ class Simulation:
         self.under_way = None  # written or not: this one says all that it says
         self.world.stored = msgspec.json.encode(commit.record)
         self.cursor.committed(commit)
+
+    def fresh(self, *, closing: bool = False) -> Commit:
+        assert self.cursor is not None
+        commit = self.cursor.commit(closing=closing)
         self.check_record(commit.record)
+        return commit
 
     def verify(self) -> None:
         assert self.cursor is not None
@@ -227,7 +232,7 @@ class Simulation:
         assert self.cursor is not None
         self.cursor.put_back(failed=failed and self.hand is not None)
         self.hand = None
-        self.write(self.cursor.commit(closing=True))
+        self.write(self.fresh(closing=True))
         self.cursor = None
 
     # What must be so
@@ -246,7 +251,7 @@ class Simulation:
             self.feed()
             self.handle()
             if self.cursor is not None:
-                self.write(self.cursor.commit())
+                self.write(self.fresh())
             at_end = self.read_to >= (self.world.log[-1].sequence if self.world.log else 0)
             if self.cursor is not None and at_end and not self.waiting and self.hand is None:
                 break

@@ -21,7 +21,7 @@ from fabric.jetstream.state import State
 from fabric.subjects import inbox_prefix, service
 from fabric_codecs.names import encode_level
 
-__all__ = ["Follower", "Link"]
+__all__ = ["Follower", "Link", "Liveness"]
 
 log = logging.getLogger("fabric.session")
 
@@ -39,10 +39,18 @@ class Follower(Protocol):
         """The connection ends."""
 
 
+class Liveness(Protocol):
+    """What tells others that this process lives."""
+
+    async def keep(self) -> None:
+        """From now on. Raises FabricError when that cannot be told."""
+
+
 class Link:
     """One connection under one credential, and what its users have in common."""
 
     def __init__(self, servers: list[str], *, name: str, credentials: Path | str | None = None) -> None:
+        self.lease: Liveness  # of this process; the session's
         self.token = encode_level(name)
         self.process = secrets.token_hex(5)  # new in each life, so ids and running numbers never repeat
         # Acknowledgements and pages come to a subject that only the server learns of; everybody whom we call

@@ -54,7 +54,8 @@ class Session(Link):
         super().__init__(servers, name=name, credentials=credentials)
         self.calls = CallDesk(self)
         self.registry = Registry(self, grace_s=2 * lease_refresh_s)
-        self.enrolment = Enrolment(self, Lease(self, lease_ttl_s, lease_refresh_s))
+        self.lease = lease = Lease(self, lease_ttl_s, lease_refresh_s)
+        self.enrolment = Enrolment(self, lease)
         self._opened = False
 
     async def open(self, timeout_s: float = 10.0) -> None:

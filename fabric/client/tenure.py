@@ -1,0 +1,97 @@
+"""One life as the only writer of a holder's record: claim it, write it, learn that it is somebody else's.
+
+| the record found                     | its process lives | `take_over` | then |
+|--------------------------------------|-------------------|-------------|------|
+| none, or ended cleanly               | -                 | -           | ours, with the next epoch |
+| open, of another process             | no                | -           | ours: that life crashed |
+| open, of another process, or of this | yes               | no          | NameInUse |
+| open, of another process, or of this | yes               | yes         | ours: the former learns it when it writes or confirms |
+
+A life that has heard nothing of its record for `CONFIRM_S` (it had nothing to write, or was stopped and went
+on) asks before it acts again: so one that was replaced meanwhile does nothing more. A write whose answer was
+lost is repeated, word for word, before any other. Above: `durable`. Below: `jetstream.state`, `lease`. Cost: a
+round trip for each write, and for the first act after a second without one.
+"""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fabric.client.lease import lease_held
+from fabric.client.link import Link
+from fabric.clock import monotonic
+from fabric.errors import Fenced, NameInUse
+from fabric.rules.accounts import Holder
+
+__all__ = ["Tenure"]
+
+CONFIRM_S = 1.0
+
+H = TypeVar("H", bound=Holder)
+
+
+class Tenure(Generic[H]):
+    """`subject` is where the record is (`fabric.subjects.state`), `form` its type; `fenced` is set for good
+    when another process has it."""
+
+    def __init__(self, link: Link, subject: str, form: type[H]) -> None:
+        self.fenced: Fenced | None = None
+        self._link = link
+        self._subject = subject
+        self._form = form
+        self._revision = 0
+        self._unsure: bytes | None = None  # written, and no answer came
+        self._heard_at = 0.0
+
+    async def claim(self, *, take_over: bool = False) -> H | None:
+        """The record of the life before, None when there was none; the first `write` makes it ours. Raises
+        NameInUse, Refused, Unreachable."""
+        link = self._link
+        await link.lease.keep()  # others judge by it whether this life goes on
+        found = await link.state.get(self._subject)
+        self._revision = found.revision
+        if not found.value:
+            return None
+        former = msgspec.json.decode(found.value, type=self._form)
+        if former.open and not take_over and await self._lives(former):
+            raise NameInUse(former.name, f"{former.connection}.{former.process}")
+        return former
+
+    async def write(self, record: H) -> None:
+        """Write the record. Raises Fenced for good; Refused or Unreachable when it has to be tried again."""
+        if self._unsure is not None:
+            await self._put(self._unsure)
+        await self._put(msgspec.json.encode(record))
+
+    async def confirm(self) -> None:
+        """Ask whether the record is still ours, unless that was heard within the last second. Raises as
+        `write`."""
+        asked = monotonic()
+        if asked - self._heard_at < CONFIRM_S and self.fenced is None:
+            return
+        if self._unsure is not None:
+            await self._put(self._unsure)
+            return
+        found = await self._link.state.get(self._subject)
+        if found.revision != self._revision:
+            self.fenced = Fenced(self._subject, "another process wrote it meanwhile")
+        if self.fenced is not None:
+            raise self.fenced
+        self._heard_at = asked
+
+    async def _put(self, value: bytes) -> None:
+        if self.fenced is not None:
+            raise self.fenced
+        self._unsure = value
+        asked = monotonic()
+        try:
+            self._revision = await self._link.state.put(self._subject, value, expected=self._revision)
+        except Fenced as error:
+            self.fenced = error
+            raise
+        self._unsure = None
+        self._heard_at = asked
+
+    async def _lives(self, former: H) -> bool:
+        here = (former.connection, former.process) == (self._link.token, self._link.process)
+        return here or await lease_held(self._link, f"{former.connection}.{former.process}")

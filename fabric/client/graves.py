@@ -1,7 +1,7 @@
 """How an inbox's letters become dead letters: each settled once its dead letter is stored.
 
-Bounded by what the owner has in hand. Without a server it is tried again; a letter too large for a dead letter
-stays unsettled, and the log says so. Above: `inbox_owner`. Below: `dead`.
+Bounded by what the owner has in hand. Without a server it is tried again; a letter too large for a dead
+letter stays unsettled, and the log says so. Above: `inbox_owner`. Below: `dead`.
 """
 
 import asyncio

@@ -98,10 +98,11 @@ class Seat:
 
     def begin_now(self, last: int) -> None:
         """After `attend`: with what was stored after `last`."""
-        self.strand.read_to(last)
-        if self.strand.state is SPLICING:
-            self._splice(gone=True)
         if self.strand.state is READING:  # more came meanwhile than could be kept
+            self.begin_at(Position(last))
+            return
+        self.strand.read_to(last)
+        if not self._splice(gone=True):
             self._read()
 
     def begin_at(self, position: Position) -> None:

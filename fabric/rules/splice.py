@@ -184,12 +184,12 @@ class Strand:
             owed.count -= 1
         if sequence >= owed.last:
             del self._owed[subject]
-            if owed.count and not owed.told:
+            if owed.count > 0 and not owed.told:
                 self._tell(subject, owed, owed.first, owed.last)
 
     def _passed(self, subject: bytes) -> None:
         owed = self._owed.pop(subject)
-        if owed.count and not owed.told:
+        if owed.count > 0 and not owed.told:
             self._tell(subject, owed, owed.check or owed.first, max(owed.last, self.position))
 
     def _tell(self, subject: bytes, owed: _Owed, first: int, last: int) -> None:

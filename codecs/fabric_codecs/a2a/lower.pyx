@@ -31,7 +31,7 @@ from fabric_codecs.core.marks cimport (
 from fabric_codecs.core.told cimport (
     Told, is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_string, read_told,
 )
-from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
 
 from fabric_codecs.a2a.lift import WHOLE
@@ -54,6 +54,10 @@ cdef dict STATES = {  # of an MCP task (SEP-2663)
 }
 
 
+cdef enum:
+    FRAME_BYTES = 1024  # what stands around the data has 300 to 900 bytes: grown at once
+
+
 cdef struct Lowering:
     Told told
     Writer out
@@ -71,6 +75,7 @@ def lower(
     cdef tuple lost
     writer_init(&l.out)
     try:
+        reserve(&l.out, PyBytes_GET_SIZE(envelope.data) + FRAME_BYTES)
         read_told(envelope, &l.told, kept)
         judge(&l.form, envelope, &l.told, WHOLE)
         l.is_raw = l.form.long_numbers and l.form.form <= JSON and not survives_doubles(envelope.data)

@@ -11,16 +11,17 @@ from json import loads
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 from fabric_codecs.core.base64 cimport put_base64
 from fabric_codecs.core.block cimport put_attribute, put_end, put_entry, put_head, put_name, put_native
+from fabric_codecs.core.headers cimport plain, put_value
 from fabric_codecs.core.jsontext cimport Scan, is_digit
 from fabric_codecs.core.jsonvalues cimport Field, text_between
 from fabric_codecs.core.marks cimport (
     CAUSATIONID, CORRELATIONID, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABEPOCH, FABKIND, FABLIVE, FABLOSS, FABMETHOD,
-    FABPROTO, FABREPLY, FABVER, ID, SOURCE, SUBJECT, TIME, TRACEPARENT, TYPE, Value, attribute_of, attribute_size,
-    attribute_text, is_reserved,
+    FABPROTO, FABREPLY, FABVER, ID, SOURCE, SUBJECT, TIME, TRACEPARENT, TYPE, Lead, Value, attribute_of, is_reserved,
+    leads,
 )
 from fabric_codecs.core.rfc3339 cimport put_timestamp, read_timestamp
 from fabric_codecs.core.writer cimport Writer, put, reserve, writer_bytes, writer_free, writer_init
@@ -34,6 +35,7 @@ cdef enum:
     BLOCK_BYTES = 1024  # most header blocks fit
     CONVERSATION_CHARS_MAX = 256  # four UUIDs with separators, and far below what a header may hold
     MARK_BYTES_MAX = 4096  # of any other attribute: a sixteenth of what all headers may hold
+cdef const Lead* LEADS = leads()
 cdef const char* PREFIX = b"io.agentfabric/"
 cdef int ID_CHARS = ID_CHARS_MAX
 cdef int RPC_ID_BYTES = JSONRPC_ID_BYTES_MAX
@@ -64,14 +66,31 @@ cdef int tell(Lifted* to, int which, const unsigned char* text, Py_ssize_t size)
     if to.seen >> which & 1:
         return 0
     to.seen |= 1ULL << which
-    return put_attribute(&to.block, attribute_text(which), attribute_size(which), text, size)
+    return put_line(&to.block, &LEADS[which], text, size)
+
+
+cdef int put_line(Writer* w, const Lead* lead, const unsigned char* text, Py_ssize_t size) except -1:
+    """What `put_attribute` writes, with one look at the room there is."""
+    cdef Py_ssize_t at = 0
+    cdef unsigned char* to
+    reserve(w, lead.line_size + size + 2)
+    memcpy(w.data + w.size, lead.line, lead.line_size)
+    w.size += lead.line_size
+    to = w.data + w.size
+    while at < size and plain(text[at]):
+        to[at] = text[at]
+        at += 1
+    w.size += at
+    if at < size:
+        put_value(w, text + at, size - at)
+    return put_end(w)
 
 
 cdef int tell_str(Lifted* to, int which, str text) except -1:
     cdef Py_ssize_t size
     cdef const char* utf8 = PyUnicode_AsUTF8AndSize(text, &size)
     if not is_attribute(<const unsigned char*>utf8, size):
-        raise CodecError(f"{attribute_text(which).decode()} holds a control character", protocol="envelope", clause="CloudEvents 1.0.2")
+        raise CodecError(f"{LEADS[which].name.decode()} holds a control character", protocol="envelope", clause="CloudEvents 1.0.2")
     return tell(to, which, <const unsigned char*>utf8, size)
 
 

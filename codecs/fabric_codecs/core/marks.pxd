@@ -7,6 +7,15 @@ cdef enum:  # attributes
     TRACEPARENT, CAUSATIONID, FABPRIORITY, PARTITIONKEY, CORRELATIONID, DATACONTENTTYPE, ATTRIBUTES_COUNT
 
 
+cdef struct Lead:  # how an attribute begins
+    const char* name
+    Py_ssize_t name_size
+    const char* line  # `ce-<name>: `, in a header block
+    Py_ssize_t line_size
+    const char* mark  # `,"io.agentfabric/<name>":"`, in metadata
+    Py_ssize_t mark_size
+
+
 cdef struct Value:
     const unsigned char* text  # NULL: not there
     Py_ssize_t size
@@ -14,6 +23,5 @@ cdef struct Value:
 
 
 cdef int attribute_of(const unsigned char* name, Py_ssize_t size) noexcept nogil
-cdef const char* attribute_text(int which) noexcept nogil
-cdef Py_ssize_t attribute_size(int which) noexcept nogil
+cdef const Lead* leads() noexcept nogil  # one for each attribute
 cdef bint is_reserved(const unsigned char* name, Py_ssize_t size)

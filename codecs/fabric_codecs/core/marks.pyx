@@ -16,23 +16,34 @@ cdef tuple NAMES = (
 cdef enum:
     NAME_BYTES_MAX = 15
 
-cdef const char* name_text[ATTRIBUTES_COUNT]
-cdef Py_ssize_t name_size[ATTRIBUTES_COUNT]
+cdef Lead lead[ATTRIBUTES_COUNT]
 cdef int of_length[NAME_BYTES_MAX + 2]  # the first name of that length
+cdef list spelled = []  # keeps what `lead` points to
 
 
 def _index():
     cdef int which, length, at = 0
     for which in range(ATTRIBUTES_COUNT):
-        name_text[which] = <bytes>NAMES[which]
-        name_size[which] = len(NAMES[which])
+        name = NAMES[which]
+        mark = b"conversation" if which == CORRELATIONID else name
+        spelled.append((b"ce-" + name + b": ", b',"io.agentfabric/' + mark + b'":"'))
+        lead[which].name = <bytes>name
+        lead[which].name_size = len(name)
+        lead[which].line = <bytes>spelled[which][0]
+        lead[which].line_size = len(spelled[which][0])
+        lead[which].mark = <bytes>spelled[which][1]
+        lead[which].mark_size = len(spelled[which][1])
     for length in range(NAME_BYTES_MAX + 2):
-        while at < ATTRIBUTES_COUNT and name_size[at] < length:
+        while at < ATTRIBUTES_COUNT and lead[at].name_size < length:
             at += 1
         of_length[length] = at
 
 
 _index()
+
+
+cdef const Lead* leads() noexcept nogil:
+    return lead
 
 
 cdef int attribute_of(const unsigned char* name, Py_ssize_t size) noexcept nogil:
@@ -41,17 +52,9 @@ cdef int attribute_of(const unsigned char* name, Py_ssize_t size) noexcept nogil
     if size > NAME_BYTES_MAX:
         return -1
     for which in range(of_length[size], of_length[size + 1]):
-        if memcmp(name, name_text[which], size) == 0:
+        if memcmp(name, lead[which].name, size) == 0:
             return which
     return -1
-
-
-cdef const char* attribute_text(int which) noexcept nogil:
-    return name_text[which]
-
-
-cdef Py_ssize_t attribute_size(int which) noexcept nogil:
-    return name_size[which]
 
 
 cdef bint is_reserved(const unsigned char* name, Py_ssize_t size):

@@ -7,9 +7,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memset
 
 from fabric_codecs.core.block cimport Line, Lines, lines_of, next_line, put_unescaped
+from fabric_codecs.core.jsontext cimport plain_run
 from fabric_codecs.core.jsonwrite cimport put_inner
 from fabric_codecs.core.marks cimport (
-    ATTRIBUTES_COUNT, CORRELATIONID, FABLOSS, Value, attribute_of, attribute_size, attribute_text, is_reserved,
+    ATTRIBUTES_COUNT, CORRELATIONID, FABLOSS, Value, Lead, attribute_of, is_reserved, leads,
 )
 from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
@@ -22,6 +23,8 @@ from fabric_codecs.translate.losses import loss_codes
 
 cdef enum:
     PREFIX_BYTES = 15
+
+cdef const Lead* LEADS = leads()
 
 
 cdef int read_told(Envelope envelope, Told* told, list kept) except -1:
@@ -80,6 +83,8 @@ cdef int put_value_inner(Writer* w, const Value* value) except -1:
     cdef Writer undone
     cdef bytes text
     if not value.coded:
+        if plain_run(value.text, value.size) == value.size:
+            return put(w, value.text, value.size)
         return put_inner(w, value.text, value.size)
     writer_init(&undone)
     try:
@@ -97,25 +102,20 @@ cdef int put_value_string(Writer* w, const Value* value) except -1:
     return put_u8(w, c'"')
 
 
-cdef int put_mark(Writer* w, const unsigned char* name, Py_ssize_t size, const Value* value) except -1:
-    put(w, b',"io.agentfabric/', 2 + PREFIX_BYTES)
-    put(w, name, size)
-    put(w, b'":', 2)
-    return put_value_string(w, value)
-
-
 cdef int put_marks(Writer* w, Told* told, unsigned long long skip) except -1:
     """`,"io.agentfabric/<attribute>":"<value>"` for each that is there and not in `skip`; losses are written by `put_losses`."""
     cdef int which, at
+    skip |= 1ULL << FABLOSS
     for which in range(ATTRIBUTES_COUNT):
-        if told.known[which].text == NULL or skip >> which & 1 or which == FABLOSS:
-            continue
-        if which == CORRELATIONID:
-            put_mark(w, <const unsigned char*><const char*>b"conversation", 12, &told.known[which])
-        else:
-            put_mark(w, <const unsigned char*>attribute_text(which), attribute_size(which), &told.known[which])
+        if told.known[which].text != NULL and not skip >> which & 1:
+            put(w, LEADS[which].mark, LEADS[which].mark_size)
+            put_value_inner(w, &told.known[which])
+            put_u8(w, c'"')
     for at in range(told.others):
-        put_mark(w, told.other_name[at].text, told.other_name[at].size, &told.other[at])
+        put(w, b',"io.agentfabric/', 2 + PREFIX_BYTES)
+        put(w, told.other_name[at].text, told.other_name[at].size)
+        put(w, b'":', 2)
+        put_value_string(w, &told.other[at])
     return 0
 
 

@@ -31,7 +31,7 @@ from fabric_codecs.core.marks cimport (
 from fabric_codecs.core.told cimport (
     Told, is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_inner, put_value_string, read_told,
 )
-from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
 
 from fabric_codecs.core.jsonscan import quote, scan
@@ -47,6 +47,10 @@ cdef object EXPIRY_UNENFORCED = Loss(
     LossCode.EXPIRY_UNENFORCED, "expirytime", "told in _meta; an MCP message does not expire"
 )
 cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
+
+cdef enum:
+    FRAME_BYTES = 1024  # what stands around the data has 300 to 900 bytes: grown at once
+
 
 cdef struct Lowering:
     Told told
@@ -65,6 +69,7 @@ def lower(
     cdef tuple lost
     writer_init(&l.out)
     try:
+        reserve(&l.out, PyBytes_GET_SIZE(envelope.data) + FRAME_BYTES)
         read_told(envelope, &l.told, kept)
         l.is_modern = revision == MODERN
         judge(&l.form, envelope, &l.told, WHOLE)

@@ -137,9 +137,9 @@ class KeptCalls:
             value = b""  # it may succeed when it is repeated, so the repeat runs
         else:
             fits = len(data) <= kept.ANSWER_BYTES_MAX
-            raw = msgspec.Raw(data or b"null") if fits else None
+            raw = msgspec.Raw(data) if fits and data else msgspec.Raw(b"null")
             who = running.process, running.epoch, running.run, running.arguments
-            value = msgspec.json.encode(Done(*who, kind, raw))
+            value = msgspec.json.encode(Done(*who, kind, raw, fits))
         for last in range(WRITE_TRIES):
             try:
                 await self._put(subject, value, revision)
@@ -160,7 +160,7 @@ class KeptCalls:
 
     def _stored(self, done: Done) -> Answer:
         self.repeats += 1
-        if done.data is None:
+        if not done.whole:
             limit = "bytes of an answer that is kept"
             too_long = LimitExceeded(limit, allowed=kept.ANSWER_BYTES_MAX, actual=kept.ANSWER_BYTES_MAX + 1)
             return "error", failed(too_long)

@@ -62,14 +62,15 @@ class Running(msgspec.Struct, tag_field="state", tag="running"):
 
 
 class Done(msgspec.Struct, tag_field="state", tag="done"):
-    """The answer: the kind and data of its envelope; no data when it was too long to keep."""
+    """The answer: the kind and data of its envelope; not `whole` when the data was too long to keep."""
 
     process: str
     epoch: int
     run: str
     arguments: str
     kind: str
-    data: msgspec.Raw | None
+    data: msgspec.Raw
+    whole: bool = True
 
 
 class Decision(NamedTuple):

@@ -46,9 +46,7 @@ class Custody:
         self.letters = Letters()
         self.former_at = ""  # when the record of the life before was written, by the server's clock
         self.fenced: Fenced | None = None
-        self.purging = False
-        self.verified = 0  # letters above it are counted when they leave the log
-        self.gone = 0  # that many did since
+        self.purged_to = 0  # nothing above it was taken out of the log in this life
         link = identity.link
         self.record = InboxRecord(
             name=identity.name,
@@ -99,11 +97,6 @@ class Custody:
             if self._gate_is_shut != commit.record.shut:
                 await self._move_gate(commit.record.shut)
 
-    def count_from(self, verified: int) -> None:
-        """Letters above this position count as gone when they leave the log."""
-        if verified != self.verified:
-            self.verified, self.gone = verified, 0
-
     async def close(self) -> None:
         """End this life cleanly: what is in hand goes back to the log. Raises as `commit`."""
         if self.letters.spent:
@@ -132,14 +125,10 @@ class Custody:
         self.letters.committed(commit)
 
     async def _purge(self, floors: dict[str, int]) -> None:
-        if not floors:
-            return
-        self.purging = True
-        try:
+        if floors:
+            self.purged_to = max(self.purged_to, *floors.values())
             if await self._ask({"floors": floors}):
-                self.gone += self.letters.purged(floors, self.verified)
-        finally:
-            self.purging = False
+                self.letters.purged(floors)
 
     async def _move_gate(self, shut: bool) -> None:
         if shut:

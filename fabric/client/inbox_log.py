@@ -199,19 +199,23 @@ class InboxLog:
         track, custody = self._track, self._custody
         if track.read_back_due(now):
             track.reset()
-        elif track.probe_due(now) and not custody.purging:
-            custody.count_from(track.verified)
-            stand, gone = track.stand, custody.gone
-            with suppress(FabricError):  # asked again at the next turn
-                start = track.verified + 1
-                page = await self._link.reader.page(
-                    custody.stream, custody.filter, start, batch=1, timeout_s=LOOK_TIMEOUT_S
-                )
-                if gone == custody.gone and not custody.purging:  # else its count is of no use
-                    track.counted(len(page.messages) + page.pending + gone, stand, monotonic())
-        custody.count_from(track.verified)
+        elif track.probe_due(now):
+            if custody.purged_to > track.verified:
+                track.reset()  # a count could not tell what was taken out from what was lost: read it
+            else:
+                await self._count()
         if track.behind:
             self._read()
+
+    async def _count(self) -> None:
+        track, custody = self._track, self._custody
+        stand, start = track.stand, track.verified + 1
+        with suppress(FabricError):  # asked again at the next turn
+            page = await self._link.reader.page(
+                custody.stream, custody.filter, start, batch=1, timeout_s=LOOK_TIMEOUT_S
+            )
+            if custody.purged_to < start:
+                track.counted(len(page.messages) + page.pending, stand, monotonic())
 
     async def depth(self) -> int:
         """Letters in the log that are not settled. Raises Refused, Unreachable."""

@@ -39,6 +39,7 @@ __all__ = ["Commit", "End", "InboxRecord", "Letters", "owner_in_the_way"]
 
 PURGE_LETTERS = 64  # of one source: a quarter of what the server lets it leave
 LIVES_MAX = 1024  # sources whose present life is remembered
+SOURCES_KEPT = 1024  # of which nothing is in the log
 
 
 class End(Enum):
@@ -217,10 +218,6 @@ class Letters:
 
     def read_whole(self) -> None:
         """Everything that the log held when this life began was received: the record before has served."""
-        for source in self._floors:
-            at = self._sources.get(source)
-            if at is not None and not (at.waiting or at.spent):
-                del self._sources[source]
         self._floors = {}
         self._beyond = set()
         self._attempts = {at: number for at, number in self._attempts.items() if at in self._open}
@@ -236,18 +233,16 @@ class Letters:
             if source in record.floors and at.spent and (everything or len(at.spent) >= PURGE_LETTERS)
         }
 
-    def purged(self, floors: Mapping[str, int], above: int) -> int:
-        """The log let go of these; answers how many of them lay above the sequence `above`."""
-        gone = 0
+    def purged(self, floors: Mapping[str, int]) -> None:
+        """The log let go of these."""
         for source, floor in floors.items():
             at = self._sources[source]
             while at.spent and at.spent[0] <= floor:
-                gone += at.spent.popleft() > above
+                at.spent.popleft()
                 self.spent -= 1
-            if not (at.waiting or at.spent) and source not in self._floors:
-                del self._sources[source]
+            if not (at.waiting or at.spent) and len(self._sources) > SOURCES_KEPT:
+                del self._sources[source]  # else its floor tells a late copy of what is gone
         self.is_pressed = any(len(at.spent) >= PURGE_LETTERS for at in self._sources.values())
-        return gone
 
     def _pass(self, at: _Source, sequence: int) -> None:
         if at.waiting[0] != sequence:

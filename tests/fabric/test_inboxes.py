@@ -7,9 +7,7 @@ import pytest
 import pytest_asyncio
 
 from fabric.client import Letter, Receipt
-from fabric.client import inbox as inbox_module
-from fabric.client import inbox_owner
-from fabric.errors import Fenced, InvalidName, LimitExceeded, NameInUse, PermissionDenied, Refused
+from fabric.errors import Refused
 from fabric.jetstream.layout import INBOX_LETTERS_PER_SOURCE
 from fabric.rules.accounts import Account
 from helpers.inbox_world import InboxNode, letters_of, owning, served
@@ -68,6 +66,7 @@ async def test_what_is_settled_leaves_the_log_and_makes_room_for_its_source(
 ) -> None:
     count = 3 * INBOX_LETTERS_PER_SOURCE
     got: list[bytes] = []
+    refused: list[Refused] = []
     async with (
         owning(server, "ib-room", handler=lambda letter: got.append(letter.data)) as inbox,
         opened(server, "ib-many") as sender,
@@ -79,12 +78,12 @@ async def test_what_is_settled_leaves_the_log_and_makes_room_for_its_source(
                     await to.send(b"%d" % number)
                     break
                 except Refused as error:
-                    assert (error.reason, error.depth, error.share) == ("full", 256, 1.0)
-                    assert error.retry_after_ms > 0
+                    refused.append(error)
                     await until(lambda: inbox.in_hand == 0, "the owner is through")
         await until(lambda: len(got) == count, "all letters came")
         await until(lambda: inbox.account.delivered == count, "all are settled")
     assert got == [b"%d" % number for number in range(count)]
+    assert all((error.reason, error.depth) == ("full", 256) for error in refused)
     assert await node.in_log("ib-room") == 0
 
 

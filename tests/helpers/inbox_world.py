@@ -1,7 +1,7 @@
 """Inboxes for a test: a node's services beside a server, agents that own inboxes, letters as a list.
 
-`served(server)` gives what a node gives; `owning(server, name)` opens an agent's inbox under a credential for that
-name alone. Above: tests of inboxes. Below: the real server.
+`served(server)` gives what a node gives; `owning(server, name)` opens an agent's inbox under a credential for
+that name alone. Above: tests of inboxes. Below: the real server.
 """
 
 import asyncio

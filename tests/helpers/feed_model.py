@@ -59,7 +59,9 @@ class Simulation:
         self.position: int | None = None  # of the reader, while it reads
         self.page: list[tuple[int, bytes]] = []
         self.pending = 0
-        self.asked: tuple[int, tuple[int, int]] | None = None  # a count under way: of the log, the track's stand
+        self.asked: tuple[int, tuple[int, int]] | None = (
+            None  # a count under way: of the log, the track's stand
+        )
 
     def run(self) -> None:
         for _ in range(self.chance.randrange(4)):

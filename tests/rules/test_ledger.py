@@ -39,3 +39,29 @@ def test_the_oldest_is_forgotten_first() -> None:
     assert not ledger.admit(S, b"3", marked=True)
     assert not ledger.admit(S, b"2", marked=True)
     assert ledger.admit(S, b"1", marked=True)
+
+
+def test_a_copy_withholds_what_the_first_and_an_older_one_would() -> None:
+    older, ledger = Ledger(), Ledger()
+    older.admit(b"s", b"1", False)
+    ledger.admit(b"s", b"2", False)
+    copy = ledger.copy(older)
+    assert [copy.admit(b"s", name, True) for name in (b"1", b"2", b"3")] == [False, False, True]
+    assert (copy.duplicates, ledger.duplicates) == (2, 0)
+    assert ledger.admit(b"s", b"3", True), "a copy is one"
+
+
+def test_copies_of_copies_stay_bounded() -> None:
+    ledger = Ledger(capacity=4)
+    for number in range(20):
+        fresh = Ledger(capacity=4)
+        fresh.admit(b"s", b"%d" % number, False)
+        ledger = fresh.copy(ledger)
+    assert len(ledger._keys) == 8
+
+
+def test_what_was_not_delivered_after_all_is_forgotten() -> None:
+    ledger = Ledger()
+    ledger.admit(b"s", b"1", False)
+    ledger.forget(b"s", b"1")
+    assert ledger.admit(b"s", b"1", True)

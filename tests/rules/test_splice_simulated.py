@@ -139,9 +139,10 @@ class Member:
             ranges = [(first, last) for other, first, last in self.told if other == subject]
             for first, last in ranges:
                 assert any(first <= one <= last for one in gone), f"told of {first} to {last}: nothing went"
-            # What the feed could not repair either, and told, can hide one more that went from a member.
-            feed_told = any(other == subject for other, _, _ in self.house.track.truncated)
-            if any((sequence, subject) in self.offered for sequence in gone) and not feed_told:
+            # What went before even the feed had it can hide one that went from a member.
+            unfed = log.evicted - set(self.house.got)
+            feed_lacks = any(other == subject and one > self.house.started_at for one, other in unfed)
+            if any((sequence, subject) in self.offered for sequence in gone) and not feed_lacks:
                 assert ranges, f"{gone} went from {subject!r} and nobody was told"
 
     def check_settled(self) -> None:
@@ -150,7 +151,9 @@ class Member:
             if self.began.has(subject, sequence) or (sequence, subject) in self.settled:
                 continue
             if (sequence, subject) in self.got:
-                assert not position.has(subject, sequence), f"{sequence} is not settled and would not come again"
+                assert not position.has(subject, sequence), (
+                    f"{sequence} is not settled and would not come again"
+                )
         for sequence, subject in self.settled:
             assert position.has(subject, sequence), f"{sequence} is settled and would come again"
 
@@ -164,6 +167,7 @@ class House(Simulation):
         super().run()
 
     def deliver(self, sequence: int, subject: bytes) -> None:
+        super().deliver(sequence, subject)
         for member in self.members:
             member.fed(subject, sequence)
 

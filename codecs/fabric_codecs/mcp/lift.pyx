@@ -21,28 +21,22 @@ native entries `_meta/<key>`, `params/<name>`, `result/<name>`, `rpc/<name>`. Wh
 client, capabilities, progress token, server) ends here.
 """
 
-from base64 import b64decode
-
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
 from fabric_codecs.core.block cimport put_unescaped
-from fabric_codecs.core.jsonvalues cimport Field, Fields, Inner, find, is_named, look_into
-from fabric_codecs.core.jsonwrite cimport put_unescaped_string
+from fabric_codecs.core.jsonvalues cimport Field, find, is_named
 from fabric_codecs.core.lifted cimport (
-    Lifted, is_attribute, is_trace, keep, lifted_envelope, lifted_free, lifted_init, take_mark, tell, tell_rpc_id, tell_str,
-    tell_time, text_of,
+    Lifted, is_attribute, keep, lifted_envelope, lifted_free, lifted_init, tell, tell_rpc_id, tell_str, tell_time, text_of,
 )
-from fabric_codecs.core.marks cimport (
-    DATACONTENTTYPE, FABKIND, FABMETHOD, FABVER, ID, SOURCE, SUBJECT, TRACEPARENT, TRACESTATE, TYPE, Value,
-)
-from fabric_codecs.core.rpcfields cimport (
-    ERROR, NOTIFICATION, REQUEST, RESULT, RpcFields, is_rpc_id, is_string, read_rpc_fields, rpc_init,
-)
+from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABMETHOD, FABVER, ID, SOURCE, SUBJECT, Value
+from fabric_codecs.core.rpcfields cimport NOTIFICATION, REQUEST, RESULT, is_rpc_id, is_string
 from fabric_codecs.core.utf8 cimport utf8_fault
-from fabric_codecs.core.writer cimport Writer, put, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, writer_free, writer_init
+from fabric_codecs.mcp.message cimport (
+    Message, carried_value, invalid, is_number, json_kind, kind, raw_of, read_message, take_meta, tell_content, undone, whole,
+)
+from fabric_codecs.mcp.results cimport answer, failure
 
-from fabric_codecs.bounds import MCP_META_BYTES_MAX
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Translation
@@ -51,33 +45,7 @@ __all__ = ["WHOLE", "lift"]
 
 WHOLE = "application/mcp+json"  # `data` is a message's params, result or error as it came
 
-cdef enum:
-    INVALID_PARAMS = -32602
-
-cdef Py_ssize_t NATIVE_BYTES = MCP_META_BYTES_MAX
 cdef frozenset CARRIED = frozenset(("event", "status", "artifact", "presence", "request", "response", "error", "progress", "cancel"))
-cdef dict RPC_ERRORS = {
-    -32700: b"parse_error", -32600: b"invalid_request", -32601: b"method_not_found", -32602: b"invalid_params", -32603: b"internal",
-}
-
-
-cdef struct Message:
-    RpcFields rpc
-    Fields params
-    Fields meta  # of the params or of the result
-    Fields result
-    Fields error
-    Fields content  # the first block
-    Fields resource
-    Inner* contents
-
-
-cdef object invalid(str what, Py_ssize_t offset, str clause):
-    return CodecError(what, protocol="mcp", offset=offset, clause=clause, reason=INVALID_PARAMS)
-
-
-cdef bytes raw_of(Message* m, const Field* field):
-    return PyBytes_FromStringAndSize(<const char*>m.rpc.s.base + field.start, field.end - field.start)
 
 
 def lift(
@@ -88,17 +56,7 @@ def lift(
     cdef Lifted to
     cdef list kept = []
     cdef bytes data
-    rpc_init(&m.rpc)
-    look_into(&m.rpc.top, b"params", 6, &m.params, False)
-    look_into(&m.rpc.top, b"result", 6, &m.result, False)
-    look_into(&m.rpc.top, b"error", 5, &m.error, False)
-    look_into(&m.params, b"_meta", 5, &m.meta, False)
-    m.contents = look_into(&m.result, b"content", 7, &m.content, True)
-    look_into(&m.content, b"resource", 8, &m.resource, False)
-    look_into(&m.result, b"_meta", 5, &m.meta, False)
-    read_rpc_fields(&m.rpc, message, "mcp", kept)
-    if m.rpc.method != NULL and m.rpc.result != NULL:
-        raise CodecError("a method and a result in one message", protocol="mcp", offset=m.rpc.result.start, clause="JSON-RPC 2.0 5", reason=-32600)
+    read_message(&m, message, kept)
     lifted_init(&to)
     try:
         if m.rpc.kind == REQUEST:
@@ -140,30 +98,6 @@ cdef int origin(Message* m, Lifted* to, list kept, str revision) except -1:
             if not is_named(field, b"jsonrpc", 7):
                 keep(to, b"rpc/", 4, &m.rpc.s, field)
     return 0
-
-
-# ---- Kinds
-
-
-cdef int kind(Lifted* to, str name) except -1:
-    """`fabkind`, and the type that goes with it unless the message has its own."""
-    tell_str(to, FABKIND, name)
-    return tell_str(to, TYPE, f"io.agentfabric.{name}")
-
-
-cdef int json_kind(Lifted* to, const char* lines, Py_ssize_t size, const char* type, Py_ssize_t type_size) except -1:
-    """The lines that all messages of a kind share, and the type."""
-    put(&to.block, lines, size)
-    to.seen |= 1ULL << FABKIND | 1ULL << DATACONTENTTYPE
-    return tell(to, TYPE, <const unsigned char*>type, type_size)
-
-
-cdef bytes whole(Message* m, Lifted* to, list kept, str name, const Field* value):
-    """The params or the result as it is; of its `_meta` only what are attributes."""
-    take_meta(m, to, kept, False)
-    kind(to, name)
-    tell_str(to, DATACONTENTTYPE, WHOLE)
-    return b"" if value == NULL else raw_of(m, value)
 
 
 cdef int method_line(Message* m, Lifted* to, list kept) except -1:
@@ -254,95 +188,6 @@ cdef bytes unwrapped(Message* m, Lifted* to, list kept, const Field* content, co
     kind(to, "request")
     tell_str(to, FABMETHOD, "tools/call")
     return data
-
-
-cdef int tell_content(Message* m, Lifted* to, list kept, const Field* content) except -1:
-    cdef Value text
-    if content != NULL and content.first == c'"':
-        text_of(&m.rpc.s, content, &text, kept)
-        if is_attribute(text.text, text.size):
-            tell(to, DATACONTENTTYPE, text.text, text.size)
-    return 0
-
-
-cdef object carried_value(str name, bytes raw, str prefix):
-    """Data that stands as a member `data` (JSON), `text`, or `data_base64`; None for anything else."""
-    if raw is None or not name.startswith(prefix):
-        return None
-    name = name[len(prefix):]
-    if name == "data":
-        return raw
-    if name == "text" and raw.startswith(b'"'):
-        return scan(b'{"text":' + raw + b"}").text("text").encode()
-    if name == "data_base64" and raw.startswith(b'"'):
-        try:
-            return b64decode(raw.strip(b'"'), validate=True)
-        except ValueError:
-            return None
-    return None
-
-
-# ---- `_meta`
-
-
-cdef bint is_of_this_hop(const Field* field) noexcept nogil:
-    if field.name_size == 13:
-        return memcmp(field.name, b"progressToken", 13) == 0
-    if field.name_size < 24 or memcmp(field.name, b"io.modelcontextprotocol/", 24) != 0:
-        return False
-    return (
-        is_named(field, b"io.modelcontextprotocol/protocolVersion", 39)
-        or is_named(field, b"io.modelcontextprotocol/clientCapabilities", 42)
-        or is_named(field, b"io.modelcontextprotocol/clientInfo", 34)
-        or is_named(field, b"io.modelcontextprotocol/serverInfo", 34)
-        or is_named(field, b"io.modelcontextprotocol/logLevel", 32)
-    )
-
-
-cdef bint is_content(const Field* field) noexcept nogil:
-    """The members that carry data or say what it is, which their readers have taken."""
-    return (
-        is_named(field, b"io.agentfabric/datacontenttype", 30) or is_named(field, b"io.agentfabric/data", 19)
-        or is_named(field, b"io.agentfabric/text", 19) or is_named(field, b"io.agentfabric/data_base64", 26)
-        or is_named(field, b"io.agentfabric/fabkind", 22) or is_named(field, b"io.agentfabric/error", 20)
-    )
-
-
-cdef int take_meta(Message* m, Lifted* to, list kept, bint keep_rest) except -1:
-    """What `_meta` says: attributes, and what is kept. A trace that is none is kept as it came: W3C says to go on without."""
-    cdef Field* field
-    cdef Value text
-    cdef int i, which
-    for i in range(m.meta.count):
-        field = &m.meta.items[i]
-        if is_of_this_hop(field):
-            if field.name_size == 13 and not is_rpc_id(&m.rpc.s, field) and not is_number(field):
-                raise invalid("_meta.progressToken is neither a string nor a number", field.start, "MCP progress")
-            continue
-        which = -1
-        if field.first == c'"':
-            which = TRACEPARENT if is_named(field, b"traceparent", 11) else TRACESTATE if is_named(field, b"tracestate", 10) else -1
-        if which >= 0:
-            text_of(&m.rpc.s, field, &text, kept)
-            if is_trace(text.text, text.size) if which == TRACEPARENT else is_tracestate(&text):
-                tell(to, which, text.text, text.size)
-                continue
-        if take_mark(to, &m.rpc.s, field, "mcp", kept) or not keep_rest or is_content(field):
-            continue
-        keep(to, b"_meta/", 6, &m.rpc.s, field)
-    return 0
-
-
-cdef bint is_number(const Field* field) noexcept nogil:
-    return field.first == c"-" or c"0" <= field.first <= c"9"
-
-
-cdef bint is_tracestate(const Value* text) noexcept nogil:
-    cdef Py_ssize_t at
-    for at in range(text.size):
-        if not 32 <= text.text[at] <= 126:
-            return False
-    return 0 < text.size <= 512
 
 
 # ---- Notifications
@@ -462,164 +307,3 @@ cdef int uri_subject(Lifted* to, Value* uri) except -1:
     finally:
         writer_free(&path)
     return 0
-
-
-# ---- Answers
-
-
-cdef bytes answer(Message* m, Lifted* to, list kept, str method):
-    cdef Field* kind_of_result = find(&m.result, b"resultType", 10)
-    cdef Field* content = find(&m.result, b"content", 7)
-    cdef Field* structured = find(&m.result, b"structuredContent", 17)
-    cdef Field* failed = find(&m.result, b"isError", 7)
-    cdef bytes data
-    if m.rpc.result.first != c"{":
-        raise CodecError("the result is no object", protocol="mcp", offset=m.rpc.result.start, clause="MCP basic, Responses", reason=-32600)
-    if kind_of_result != NULL and not is_string(&m.rpc.s, kind_of_result, b"complete", 8):
-        tell_str(to, FABMETHOD, method or "result")
-        return whole(m, to, kept, "status", m.rpc.result)
-    if (content == NULL and structured == NULL) or (method is not None and method != "tools/call"):
-        tell_str(to, FABMETHOD, method or "result")
-        return whole(m, to, kept, "response", m.rpc.result)
-    tell_str(to, FABMETHOD, "tools/call")
-    if failed != NULL and failed.first == c"t":
-        return tool_failure(m, to, kept)
-    data = extracted(m, to, kept, content, structured)
-    if data is None:
-        return whole(m, to, kept, "response", m.rpc.result)
-    take_meta(m, to, kept, True)
-    kind(to, "response")
-    return data
-
-
-cdef bytes extracted(Message* m, Lifted* to, list kept, const Field* content, const Field* structured):
-    """What the result says, when one thing says it all; else None. Tells the content type."""
-    cdef Field* field
-    cdef Field* said = find(&m.meta, b"io.agentfabric/datacontenttype", 30)
-    cdef Py_ssize_t rest = 0
-    cdef bint derivable = False
-    cdef bytes data
-    cdef int i
-    if structured != NULL:
-        data = raw_of(m, structured)
-        derivable = content != NULL and (m.contents.count == 0 or text_block(m) == told_text(data))
-        tell_content(m, to, kept, said)
-        tell_str(to, DATACONTENTTYPE, "application/json")
-    elif content.first != c"[":
-        return None
-    elif m.contents.count == 0:
-        data = b""
-        derivable = True
-        tell_content(m, to, kept, said)
-    else:
-        data = only_block(m, to, kept, said)
-        if data is None:
-            return None
-        derivable = True
-    for i in range(m.result.count):
-        field = &m.result.items[i]
-        if is_rest(field) or (field == content and not derivable):
-            rest += field.name_size + field.end - field.start
-    if rest > NATIVE_BYTES // 2:
-        to.seen &= ~(1ULL << DATACONTENTTYPE)
-        return None
-    for i in range(m.result.count):
-        field = &m.result.items[i]
-        if is_rest(field) or (field == content and not derivable):
-            keep(to, b"result/", 7, &m.rpc.s, field)
-    return data
-
-
-cdef bint is_rest(const Field* field) noexcept nogil:
-    return not (
-        is_named(field, b"content", 7) or is_named(field, b"structuredContent", 17) or is_named(field, b"isError", 7)
-        or is_named(field, b"resultType", 10) or is_named(field, b"_meta", 5)
-    )
-
-
-cdef bytes undone(Message* m, const Field* field):
-    """The text of a string member, as UTF-8."""
-    cdef Writer w
-    writer_init(&w)
-    try:
-        put_unescaped_string(&w, m.rpc.s.base + field.start + 1, field.end - field.start - 2)
-        return writer_bytes(&w) if w.size else b""
-    finally:
-        writer_free(&w)
-
-
-cdef bytes text_block(Message* m):
-    """The text, when the content is one text block and nothing but; else None."""
-    cdef Field* kind_of_block = find(&m.content, b"type", 4)
-    cdef Field* text = find(&m.content, b"text", 4)
-    if m.contents.count != 1 or m.content.count != 2 or kind_of_block == NULL or text == NULL or text.first != c'"':
-        return None
-    return undone(m, text) if is_string(&m.rpc.s, kind_of_block, b"text", 4) else None
-
-
-cdef bytes told_text(bytes structured):
-    """What `lower` writes as text beside a structured result."""
-    if structured.startswith(b'"'):
-        return scan(b'{"text":' + structured + b"}").text("text").encode()
-    return structured
-
-
-cdef bytes only_block(Message* m, Lifted* to, list kept, const Field* said):
-    """The one block's content: text, or the bytes of an image, a sound or a resource of ours. None for anything else."""
-    cdef Field* media
-    cdef Field* blob
-    cdef Field* uri
-    cdef bytes data = text_block(m)
-    if data is not None:
-        tell_content(m, to, kept, said)
-        tell_str(to, DATACONTENTTYPE, "text/plain")
-        return data
-    if m.contents.count != 1:
-        return None
-    if m.content.count == 3 and find(&m.content, b"data", 4) != NULL:
-        blob = find(&m.content, b"data", 4)
-        media = find(&m.content, b"mimeType", 8)
-    else:
-        blob = find(&m.resource, b"blob", 4)
-        media = find(&m.resource, b"mimeType", 8)
-        uri = find(&m.resource, b"uri", 3)
-        if m.content.count != 2 or m.resource.count != 3 or uri == NULL or not undone(m, uri).startswith(b"fab://message/"):
-            return None
-    if blob == NULL or media == NULL or blob.first != c'"' or media.first != c'"':
-        return None
-    try:
-        data = b64decode(undone(m, blob), validate=True)
-    except ValueError:
-        return None
-    tell_content(m, to, kept, said)
-    tell_content(m, to, kept, media)
-    return data
-
-
-# ---- Errors
-
-
-cdef bytes tool_failure(Message* m, Lifted* to, list kept):
-    """A tool that failed: what the fabric said of it, else its words and all that it said."""
-    cdef Field* told = find(&m.meta, b"io.agentfabric/error", 20)
-    cdef Field* text = find(&m.content, b"text", 4)
-    cdef bytes words = b'"the tool failed"'
-    take_meta(m, to, kept, told != NULL)
-    json_kind(to, b"ce-fabkind: error\r\nce-datacontenttype: application/json\r\n", 57, b"io.agentfabric.error", 20)
-    if told != NULL and told.first == c"{":
-        return raw_of(m, told)
-    if text != NULL and text.first == c'"':
-        words = raw_of(m, text)
-    return b'{"code":"tool_error","message":' + words + b',"retriable":false,"data":' + raw_of(m, m.rpc.result) + b"}"
-
-
-cdef bytes failure(Message* m, Lifted* to):
-    """A JSON-RPC error, named, with itself inside."""
-    cdef Field* code = find(&m.error, b"code", 4)
-    cdef Field* words = find(&m.error, b"message", 7)
-    if code == NULL or not is_number(code) or words == NULL or words.first != c'"':
-        raise CodecError("an error needs a number code and a string message", protocol="mcp", offset=m.rpc.error.start, clause="JSON-RPC 2.0 5.1", reason=-32600)
-    json_kind(to, b"ce-fabkind: error\r\nce-datacontenttype: application/json\r\n", 57, b"io.agentfabric.error", 20)
-    number = raw_of(m, code)
-    name = RPC_ERRORS.get(int(number), b"error") if len(number) < 8 and number.lstrip(b"-").isdigit() else b"error"
-    return b'{"code":"' + name + b'","message":' + raw_of(m, words) + b',"retriable":false,"data":' + raw_of(m, m.rpc.error) + b"}"

@@ -24,6 +24,7 @@ __all__ = [
     "NoSuchLetter",
     "NoSuchTool",
     "NoSuchTopic",
+    "NotHeld",
     "OutcomeUnknown",
     "PermissionDenied",
     "PortInUse",
@@ -120,6 +121,19 @@ class CursorAhead(FabricError):
         super().__init__(
             f"the log {stream} ends at {end:,}, before the position {position:,} after which to begin; "
             "begin at 'now' or at the 'beginning'"
+        )
+
+
+class NotHeld(FabricError):
+    """Settling a job that is not ours any more: nothing was sent to the server."""
+
+    code = "not_held"
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__(
+            f"job {job} is not held: it was settled before, its worker has stopped, or its time ran out and "
+            "another worker may have it; `extend` it while it takes long"
         )
 
 

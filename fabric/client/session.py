@@ -22,6 +22,7 @@ from fabric.client.lease import LEASE_REFRESH_S, LEASE_TTL_S, Lease
 from fabric.client.link import Link
 from fabric.client.parts import Parts
 from fabric.client.reception import DEFAULT_LIMITS, AgentLimits
+from fabric.client.queue import Queue
 from fabric.client.registry import Registry, Watch
 from fabric.client.story import Crossing, read_story
 from fabric.clock import monotonic
@@ -124,6 +125,10 @@ class Fabric(Identity):
         """The inbox of an agent, to leave letters in: it may be there, away, or not have been yet. Raises
         InvalidName. The agent itself takes them with `Agent.inbox`."""
         return Inbox(self, agent)
+
+    def queue(self, name: str) -> Queue:
+        """A queue: work shared by competing workers. Nothing has to exist. Raises InvalidName."""
+        return Queue(self, name)
 
     # Agents and calls
 

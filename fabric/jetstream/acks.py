@@ -30,17 +30,19 @@ BATCH_MAX = 512
 
 class _Batch(NamedTuple):
     replies: list[bytes]
+    ends: dict[str, int]
     done: "asyncio.Future[None]"
 
 
 class Acks:
-    """Of one consumer. `on_settled(count, confirmed)` is told of every batch, before those who await it."""
+    """Of one consumer. `on_settled(ends, confirmed)` is told of every batch, before those who await it: how
+    many ended in which way, in the words of who acknowledged."""
 
     def __init__(
         self,
         connection: Connection,
         inbox: bytes,
-        on_settled: Callable[[int, bool], object],
+        on_settled: Callable[[dict[str, int], bool], object],
         *,
         deadline_s: float = 15.0,
     ) -> None:
@@ -50,15 +52,16 @@ class Acks:
         self._window: Window[_Batch] = Window(_consumer_of, deadline_s=deadline_s)
         self._batch: _Batch | None = None
 
-    def add(self, reply: bytes) -> "asyncio.Future[None]":
+    def add(self, reply: bytes, end: str) -> "asyncio.Future[None]":
         """Acknowledge. Done when the server has confirmed it; raises Refused("timeout", unknown) when it
         did not in time. It need not be awaited."""
         batch = self._batch
         if batch is None:
             loop = asyncio.get_running_loop()
-            batch = self._batch = _Batch([], loop.create_future())
+            batch = self._batch = _Batch([], {}, loop.create_future())
             loop.call_soon(self._close, batch)
         batch.replies.append(reply)
+        batch.ends[end] = batch.ends.get(end, 0) + 1
         if len(batch.replies) >= BATCH_MAX:
             self._close(batch)
         return batch.done
@@ -122,7 +125,7 @@ class Acks:
             self._write(ticket, batch)
 
     def _end(self, batch: _Batch, *, confirmed: bool) -> None:
-        self._on_settled(len(batch.replies), confirmed)
+        self._on_settled(batch.ends, confirmed)
         if batch.done.done():  # whoever awaited it was cancelled
             return
         if confirmed:

@@ -27,6 +27,7 @@ from fabric_codecs.nats.headers import number_in, status_of
 __all__ = ["Delivered", "PullConsumer", "delivered"]
 
 NANOSECONDS = 1_000_000_000
+REQUEST_BYTES = 4 << 20  # what one request may bring; four times the largest message
 Deliver = Callable[[bytes, bytes, bytes, bytes], object]
 
 
@@ -58,7 +59,7 @@ class PullConsumer:
         inbox: str,
         deliver: Deliver,
         on_gone: Callable[[FabricError | None], object],
-        on_settled: Callable[[int, bool], object],
+        on_settled: Callable[[dict[str, int], bool], object],
     ) -> None:
         self.consumer = consumer
         self.credit = Credit()
@@ -84,6 +85,7 @@ class PullConsumer:
             "batch": batch,
             "expires": round(EXPIRES_S * NANOSECONDS),
             "idle_heartbeat": round(HEARTBEAT_S * NANOSECONDS),
+            "max_bytes": REQUEST_BYTES,
         }
         self._connection.writer.publish(self._next.encode(), self._inbox, b"", json.dumps(request).encode())
         self._connection.wake()
@@ -102,9 +104,9 @@ class PullConsumer:
         else:
             self.say(ack, b"-NAK")
 
-    def acknowledge(self, ack: bytes) -> "asyncio.Future[None]":
+    def acknowledge(self, ack: bytes, end: str) -> "asyncio.Future[None]":
         """Settle it; see `Acks.add`."""
-        return self.acks.add(ack)
+        return self.acks.add(ack, end)
 
     def tick(self, now: float) -> None:
         """Call it a few times a second; then `ask`."""

@@ -28,6 +28,7 @@ from fabric.node.health import HealthServer
 from fabric.node.inboxes import SettleService
 from fabric.node.letters import LetterService
 from fabric.node.metrics import NodeCollector
+from fabric.node.queues import QueueService
 from fabric.node.server import EmbeddedServer
 from fabric.node.services import Service, Services
 
@@ -140,7 +141,11 @@ class Node:
 
     def _services(self) -> dict[str, Service]:
         """What this node does for clients; see `services`."""
-        return {"dead": LetterService(self.session), "settle": SettleService(self.session)}
+        return {
+            "dead": LetterService(self.session),
+            "queue": QueueService(self.session.connection),
+            "settle": SettleService(self.session),
+        }
 
     def _problems(self) -> Mapping[str, str]:
         problems = {}

@@ -16,7 +16,7 @@ from fabric.jetstream.connection import Connection
 from fabric.jetstream.layout import QUEUE_STREAM
 from fabric.jetstream.server import ApiError, api
 from fabric.rules.held import ACK_WAIT_S
-from fabric.rules.partitions import PARTITIONS, Partition
+from fabric.rules.partitions import PARTITIONS, Partition, queue_problem
 from fabric.subjects import jobs_in, jobs_of, queue_consumer
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import decode_level, encode_level
@@ -26,7 +26,6 @@ __all__ = ["QueueService", "QueueState", "make_consumers"]
 SECOND = 1_000_000_000
 CONSUMERS_MAX = 500  # 45 KiB of memory and 11 ms of the server's shutdown each
 QUEUES_MAX = CONSUMERS_MAX // len(PARTITIONS)
-NAME_BYTES_MAX = 240  # of a queue; nats-server allows 255 for a consumer
 UNUSED_S = 7 * 24 * 3600
 HANDED_OUT_MAX = 20_000  # jobs of one partition in the hands of all workers
 
@@ -145,9 +144,9 @@ def _config(queue: str, partition: Partition) -> dict[str, object]:
 
 def _check(queue: str) -> None:
     try:
-        plain = decode_level(queue) if queue else ""
-        is_token = bool(plain) and encode_level(plain) == queue and len(queue) <= NAME_BYTES_MAX
-    except CodecError:
-        is_token = False
-    if not is_token or not queue.strip("%"):
-        raise InvalidName("queue", queue, f"it is no encoded name of 1 to {NAME_BYTES_MAX} bytes")
+        plain = decode_level(queue)
+        problem = queue_problem(plain, queue) or ("" if encode_level(plain) == queue else "it is not encoded")
+    except CodecError as error:
+        problem = error.what
+    if problem:
+        raise InvalidName("queue", queue, problem)

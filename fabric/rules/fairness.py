@@ -6,9 +6,9 @@ waiting delays one with a single job by one job, not by 64.
 
 That needs the single job at hand. The server hands out in the order of storing, so a window filled by one
 source hides the others: what a source has waiting beyond a quarter of the window does not count against the
-window (`Backlog.room`). The server lets a source leave 64 jobs in a partition, so DEPTH_MAX reaches past three
-such sources in one worker, and past three more with each further one. With an even mix the window is all that
-waits.
+window (`Backlog.room`). The server lets a source leave 64 jobs in a partition, so DEPTH_MAX reaches past
+three such sources in one worker, and past three more with each further one. With an even mix the window is
+all that waits.
 
 | input | becomes |
 |---|---|

@@ -16,12 +16,15 @@ from typing import NamedTuple
 
 from fabric_codecs.names import shard_of
 
-__all__ = ["PARTITIONS", "PRIORITY_DEFAULT", "PRIORITY_MAX", "Partition", "partition_of"]
+__all__ = ["PARTITIONS", "PRIORITY_DEFAULT", "PRIORITY_MAX", "Partition", "partition_of", "queue_problem"]
 
 PRIORITY_MAX = 9
 PRIORITY_DEFAULT = 4  # as in JMS: 0 to 4 are shades of normal, 5 to 9 of expedited
 HIGH_FROM, NORMAL_FROM = 7, 3
 NORMALS, KEYED = 2, 4
+NAME_BYTES_MAX = (
+    240  # encoded; nats-server allows 255 for a consumer, which is named after queue and partition
+)
 
 
 class Partition(NamedTuple):
@@ -47,3 +50,12 @@ def partition_of(source: str, priority: int, key_token: str = "") -> str:
     if priority >= HIGH_FROM:
         return "h0"
     return f"n{shard_of(source, NORMALS)}" if priority >= NORMAL_FROM else "l0"
+
+
+def queue_problem(name: str, token: str) -> str:
+    """Why this cannot name a queue, or "". `token` is the name, encoded."""
+    if not name:
+        return "it is empty"
+    if len(token) > NAME_BYTES_MAX:
+        return f"it has {len(token)} bytes, encoded; allowed are {NAME_BYTES_MAX}"
+    return "nats-server allows no / and no \\ in the names of consumers" if {"/", "\\"} & set(token) else ""

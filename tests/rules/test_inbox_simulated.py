@@ -68,6 +68,7 @@ class Life:
             extents=[Extent("IB", "i.*")],
         )
         self.revision = server.revision
+        self.subscribed_at = server.last  # the feed has what is stored from now on
         self.track = Track(now)
         self.queue: deque[int] = deque()
         self.out: dict[int, int] = {}
@@ -88,7 +89,10 @@ class Life:
     # Receiving
 
     def arrive(self, source: str, sequence: int, previous: int, now: float) -> None:
-        if self.track.live(source.encode(), sequence, previous, now) is Verdict.DELIVER:
+        verdict = Verdict.LATER
+        if sequence > self.subscribed_at:
+            verdict = self.track.live(source.encode(), sequence, previous, now)
+        if verdict is Verdict.DELIVER:
             self.receive(source, sequence)
 
     def receive(self, source: str, sequence: int) -> None:

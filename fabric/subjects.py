@@ -221,6 +221,7 @@ GRANTS: tuple[Grant, ...] = (
     ),
     Grant("publish", "$JS.API.DIRECT.GET.CUR.fab.cur.{n}.>", "its own cursors and records"),
     Grant("publish", "$JS.API.DIRECT.GET.>", "reading history", history=True),
+    Grant("publish", "$JS.API.STREAM.INFO.*", "where a log ends", history=True),
     Grant("subscribe", "fab.cho.*.*.{c}", "stored channel messages as they come", channels=True),
     Grant("subscribe", "fab.lv.*.{c}", "live channel messages", channels=True),
     Grant("subscribe", "fab.ibo.*.{n}.*", "its own letters"),

@@ -8,7 +8,8 @@ out here; what does not pass is raised. Above: `feed`, `seat`. Below: `jetstream
 import asyncio
 import logging
 from contextlib import aclosing
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Literal, Protocol
 
 from fabric.clock import monotonic
 from fabric.errors import Refused, Unreachable
@@ -17,7 +18,9 @@ from fabric.rules.paging import PageSize
 from fabric.subjects import channel_of
 from fabric_codecs.names import is_pattern
 
-__all__ = ["Reading", "Taker", "as_fed"]
+__all__ = ["Reading", "Since", "Taker", "as_fed", "beginning"]
+
+Since = Literal["now", "beginning"] | int | datetime
 
 log = logging.getLogger("fabric.member")
 
@@ -41,6 +44,22 @@ class Taker(Protocol):
 def as_fed(subject: bytes) -> bytes:
     """A stored subject (`fab.ch...`) as the live feed spells it (`fab.cho...`)."""
     return b"fab.cho" + subject[6:]
+
+
+async def beginning(reader: LogReader, stream: str, pattern: str, since: Since) -> int:
+    """The sequence after which a reader of `pattern` begins. Raises what reading the log does."""
+    if since == "beginning":
+        return 0
+    if isinstance(since, int):
+        return max(since - 1, 0)
+    # The newest message first: what is stored while we ask where to begin lies after it.
+    newest = await reader.last(stream, pattern)
+    last = newest.sequence if newest else 0
+    if isinstance(since, datetime):
+        moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        page = await reader.since_time(stream, pattern, moment)
+        return page.messages[0].sequence - 1 if page.messages else last
+    return last
 
 
 class Reading:

@@ -10,12 +10,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from fabric import subjects
+from fabric.client.catchup import Since, beginning
 from fabric.client.feed import Feed, feed_of
-from fabric.client.lane import Lane, Tally
+from fabric.client.lane import Tally
 from fabric.client.link import Link
 from fabric.client.seat import Seat, ignore
 from fabric.errors import CursorAhead, FabricError
@@ -31,10 +31,6 @@ log = logging.getLogger("fabric.member")
 QUEUE_MESSAGES_MAX = 1024
 QUEUE_BYTES_MAX = 4 << 20
 TRUNCATIONS_KEPT = 64
-LOOKS_FOR_THE_END = 3  # a replica that lags may not have it yet
-LOOK_AGAIN_S = 0.5
-
-Since = Literal["now", "beginning"] | int | datetime
 
 
 class Truncation(NamedTuple):
@@ -213,36 +209,16 @@ class Member:
             seat.begin_now(newest.sequence if newest else 0)
 
     async def _begin_in_the_past(self, seat: Seat, _first: bool) -> None:
-        lane, since = seat.lane, self._since
+        lane, reader = seat.lane, self._link.reader
         if self._positions is not None:
             position = self._positions.get(lane.filter, Position())
-            await self._must_reach(lane, position.verified)
-            seat.begin_at(position)
-        elif since == "beginning":
-            seat.begin_at(Position())
-        elif isinstance(since, int):
-            await self._must_reach(lane, since - 1)
-            seat.begin_at(Position(max(since - 1, 0)))
         else:
-            assert isinstance(since, datetime)
-            # The newest message first: what is stored while we ask where to begin lies after it.
-            newest = await self._link.reader.last(lane.stream, lane.filter)
-            moment = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
-            page = await self._link.reader.since_time(lane.stream, lane.filter, moment)
-            later = page.messages[0].sequence - 1 if page.messages else newest.sequence if newest else 0
-            seat.begin_at(Position(later))
-
-    async def _must_reach(self, lane: Lane, position: int) -> None:
-        if position <= lane.track.highest:
-            return
-        for look in range(LOOKS_FOR_THE_END):
-            if look:
-                await asyncio.sleep(LOOK_AGAIN_S)
-            newest = await self._link.reader.last(lane.stream, ">")
-            end = newest.sequence if newest else 0
-            if position <= end:
-                return
-        raise CursorAhead(lane.stream, position, end)
+            position = Position(await beginning(reader, lane.stream, lane.filter, self._since))
+        if position.verified > lane.track.highest:
+            end = await reader.end(lane.stream)
+            if position.verified > end:
+                raise CursorAhead(lane.stream, position.verified, end)
+        seat.begin_at(position)
 
     # Messages
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fabric.clock import monotonic
-from fabric.errors import PermissionDenied, Refused, Unreachable
-from fabric.jetstream.connection import Connection
+from fabric.errors import InternalError, PermissionDenied, Refused, Unreachable
+from fabric.jetstream.connection import Connection, NoResponders
 from fabric.rules.paging import PageSize
 from fabric_codecs.nats.headers import number_in, server_value_in, status_of, ticket_of
 
@@ -120,6 +120,24 @@ class LogReader:
         """The newest message of `pattern`, or None when there is none."""
         page = await self._ask(stream, {"last_by_subj": pattern}, timeout_s)
         return page.messages[0] if page.messages else None
+
+    async def end(self, stream: str, *, timeout_s: float = PAGE_TIMEOUT_S) -> int:
+        """The sequence of the last message that the log ever stored, also when it has gone; its leader says
+        so. Raises Refused, Unreachable; InternalError for a stream that is not there."""
+        try:
+            reply = await self.connection.request(f"$JS.API.STREAM.INFO.{stream}", timeout_s=timeout_s)
+        except NoResponders:
+            detail = "nobody serves this log now"
+            raise Refused("unreachable", retry_after_ms=1000, detail=detail) from None
+        answer = json.loads(reply.data)
+        if "error" in answer:
+            raise InternalError(f"stream {stream}: {answer['error'].get('description')}")
+        return int(answer["state"]["last_seq"])
+
+    async def count(self, stream: str, pattern: str, after: int) -> int:
+        """How many messages of `pattern` the log holds after that sequence. Raises as `page`."""
+        page = await self.page(stream, pattern, after + 1, batch=1)
+        return len(page.messages) + page.pending
 
     async def since_time(
         self, stream: str, pattern: str, start: str, *, timeout_s: float = PAGE_TIMEOUT_S

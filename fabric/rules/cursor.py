@@ -55,6 +55,7 @@ COMMIT_MESSAGES = 1_000  # settled since the last commit: commit at once
 UNCOMMITTED_MAX = 2_000  # one commit under way and one more: so many may come again after a crash
 CAREFUL_MAX = 2  # the same, while each message is noted before it is handed out
 ATTEMPTS_MAX = 5
+KILLED = "the process that handled it ended without a word"
 ATTEMPTS_KEPT = 64  # messages that were tried in vain and are not settled: their order may change
 
 
@@ -69,12 +70,13 @@ class Verdict(Enum):
 
 class CursorRecord(Holder, kw_only=True, omit_defaults=True):
     """What a durable member commits. Its extents are its positions; `attempts` counts tries in vain by
-    `<sequence>@<filter>`; `number` tells the commits of one life apart."""
+    `<sequence>@<filter>`, `causes` says why the last was; `number` tells the commits of one life apart."""
 
     pattern: str
     number: int = 0
     ledger: bytes = b""
     attempts: dict[str, int] = msgspec.field(default_factory=dict)
+    causes: dict[str, str] = msgspec.field(default_factory=dict)
     copies: int = 0
     careful: int = 0
 
@@ -100,6 +102,7 @@ def next_life(former: CursorRecord | None, mine: CursorRecord, in_log: int) -> C
         extents=former.extents,
         ledger=former.ledger,
         attempts=former.attempts,
+        causes=former.causes,
         copies=former.copies,
         careful=max(tries, former.careful),
     )
@@ -159,6 +162,7 @@ class Cursor:
         self._record = record
         self._ledger = OnceLedger(record.ledger)
         self._attempts = dict(record.attempts)
+        self._causes = dict(record.causes)
         self._careful = record.careful
         self._hand: _Hand | None = None
 
@@ -195,6 +199,11 @@ class Cursor:
         """Tries of the message in hand, as far as records tell: with this one when it was noted."""
         return self._attempts.get(self._hand.place, 0) if self._hand else 0
 
+    @property
+    def cause(self) -> str:
+        """Why the last try of the message in hand was in vain."""
+        return self._causes.get(self._hand.place, KILLED) if self._hand else ""
+
     def settle(self) -> bool:
         """The message in hand has been dealt with. False when there is none: settled before, or never handed
         out."""
@@ -212,12 +221,16 @@ class Cursor:
         self._end(hand.place)
         return True
 
-    def put_back(self, *, failed: bool) -> None:
-        """This life ends with a message in hand: the next one is given it. `failed`: whoever handled it
-        raised, which is one more try in vain."""
+    def put_back(self, cause: str = "") -> None:
+        """This life ends, maybe with a message in hand: the next one is given it. `cause`: what whoever
+        handled it raised, which makes one more try in vain."""
         hand, self._hand = self._hand, None
-        if hand is not None and hand.place and not hand.buried and failed != hand.noted:
-            self._try(hand.place, 1 if failed else -1)
+        if hand is None or not hand.place or hand.buried:
+            return
+        if bool(cause) != hand.noted:
+            self._try(hand.place, 1 if cause else -1)
+        if cause:
+            self._causes[hand.place] = cause
 
     def let_go(self, runs: int) -> None:
         """Retention took messages before they were read: so many runs of them."""
@@ -239,6 +252,7 @@ class Cursor:
             number=self._record.number + 1,
             ledger=self._ledger.packed(),
             attempts=dict(self._attempts),
+            causes=dict(self._causes),
             copies=self.copies,
             careful=self._careful,
         )
@@ -270,13 +284,16 @@ class Cursor:
         if tried:
             self._attempts[place] = tried
         if len(self._attempts) > ATTEMPTS_KEPT:
-            del self._attempts[next(iter(self._attempts))]
+            oldest = next(iter(self._attempts))
+            del self._attempts[oldest]
+            self._causes.pop(oldest, None)
 
     def _end(self, place: str) -> None:
         self.progress.settle()
         self.uncommitted += 1
         if self._attempts:
             self._attempts.pop(place, None)
+            self._causes.pop(place, None)
 
 
 def _at(extent: Extent, position: Position | None) -> Extent:

@@ -170,6 +170,10 @@ async def test_pattern_with_a_tail_includes_the_channel_itself(
     await attempt(True, own_server, creds, example(grant, channel="greenhouse"))
 
 
+def of_stream(grant: Grant, stream: str) -> str:
+    return grant.subject.replace(">", stream).replace("*", stream)
+
+
 @named(READS)
 async def test_history_is_read_by_whoever_may(own_server: RunningServer, grant: Grant) -> None:
     async with connected(own_server, own_server.credentials(OWNER), OWNER) as peer:
@@ -177,8 +181,12 @@ async def test_history_is_read_by_whoever_may(own_server: RunningServer, grant: 
             (await peer.client.request(f"fab.ch.0.{OWNER}.{CHANNEL}", b"kept", timeout=BOUND_S)).data
         )
         query = json.dumps({"seq": ack["seq"]}).encode()
-        subject = grant.subject.replace(">", ack["stream"])
-        assert (await peer.client.request(subject, query, timeout=BOUND_S)).data == b"kept"
+        is_message = "DIRECT" in grant.subject
+        answer = await peer.client.request(
+            of_stream(grant, ack["stream"]), query if is_message else b"", timeout=BOUND_S
+        )
+        found = answer.data if is_message else json.loads(answer.data)["state"]["last_seq"]
+        assert found == (b"kept" if is_message else ack["seq"])
         assert not peer.refusals
 
 
@@ -189,9 +197,7 @@ async def test_history_is_read_by_whoever_may(own_server: RunningServer, grant: 
 async def test_credential_without_history_cannot_read_it(
     own_server: RunningServer, grant: Grant, limits: dict[str, Any]
 ) -> None:
-    await publish_is(
-        False, own_server, own_server.credentials(OWNER, **limits), grant.subject.replace(">", "CH_0")
-    )
+    await publish_is(False, own_server, own_server.credentials(OWNER, **limits), of_stream(grant, "CH_0"))
 
 
 @pytest.mark.parametrize("limits", [{}, {"channels": (CHANNEL,)}], ids=["ordinary", "restricted"])

@@ -230,7 +230,7 @@ class Simulation:
 
     def stop(self, *, failed: bool) -> None:
         assert self.cursor is not None
-        self.cursor.put_back(failed=failed and self.hand is not None)
+        self.cursor.put_back("it raised" if failed else "")
         self.hand = None
         self.write(self.fresh(closing=True))
         self.cursor = None

@@ -20,8 +20,7 @@ from fabric_codecs.core.base64 cimport put_unbase64
 from fabric_codecs.core.block cimport put_unescaped
 from fabric_codecs.core.headers cimport memmem
 from fabric_codecs.core.marks cimport (
-    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABLIVE, FABLOSS, FABREPLY, ID, SUBJECT, Value, attribute_size,
-    attribute_text,
+    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABLIVE, FABLOSS, FABREPLY, ID, SUBJECT, Lead, Value, leads,
 )
 from fabric_codecs.core.rfc3339 cimport read_timestamp
 from fabric_codecs.core.told cimport Told, read_told
@@ -167,6 +166,7 @@ cdef Properties said_of(
     cdef list kept = []
     cdef uint64_t seen = <uint64_t>1 << USER
     cdef unsigned long long done = 1ULL << FABLIVE | 1ULL << FABLOSS  # fablive numbers one hop inside the fabric
+    cdef const Lead* lead = leads()
     cdef int at
     read_told(envelope, &told, kept)
     writer_init(&w)
@@ -183,7 +183,7 @@ cdef Properties said_of(
         put(&w, b"\x26\0\x0bspecversion\0\x031.0", 19)
         for at in range(ATTRIBUTES_COUNT):
             if told.known[at].text != NULL and not done >> at & 1:
-                put_user(&w, <const unsigned char*>attribute_text(at), attribute_size(at), &told.known[at])
+                put_user(&w, <const unsigned char*>lead[at].name, lead[at].name_size, &told.known[at])
         for at in range(told.others):
             put_user(&w, told.other_name[at].text, told.other_name[at].size, &told.other[at])
         if put_natives(&w, &seen, envelope, &told, losses, retain):

@@ -19,7 +19,7 @@ FABRIC_DOMAIN = "io.agentfabric"
 
 
 class Fault(IntEnum):
-    """The errors of A2A and JSON-RPC that this codec and its edge answer with; the name is the `reason`."""
+    """The errors of A2A and JSON-RPC that this codec knows; the name is the `reason`."""
 
     PARSE_ERROR = -32700
     INVALID_REQUEST = -32600
@@ -31,7 +31,9 @@ class Fault(IntEnum):
     PUSH_NOTIFICATION_NOT_SUPPORTED = -32003
     UNSUPPORTED_OPERATION = -32004
     CONTENT_TYPE_NOT_SUPPORTED = -32005
+    INVALID_AGENT_RESPONSE = -32006
     EXTENDED_AGENT_CARD_NOT_CONFIGURED = -32007
+    EXTENSION_SUPPORT_REQUIRED = -32008
     VERSION_NOT_SUPPORTED = -32009
 
 

@@ -19,23 +19,20 @@ Attributes are marks (`core.marks`) in `metadata`; native entries go back to whe
 `metadata["io.agentfabric/native"]`. The JSON-RPC id is the one in `fabcorr`, else the envelope's.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memcmp, memmove
+from cpython.bytes cimport PyBytes_GET_SIZE
 
-from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.forms cimport BINARY, JSON, OBJECT, TEXT, Form, is_usual_type, judge, put_typed_id
-from fabric_codecs.core.jsonwrite cimport put_string
-from fabric_codecs.core.marks cimport (
-    CORRELATIONID, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABLIVE, FABLOSS, FABMETHOD, FABVER, ID, SUBJECT, TIME, TYPE, Value,
+from fabric_codecs.a2a.written cimport (
+    Lowering, put_context, put_either, put_id, put_message, put_metadata, put_part, put_raw, spliced, told_id,
 )
-from fabric_codecs.core.told cimport (
-    Told, is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_string, read_told,
-)
-from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.forms cimport JSON, OBJECT, judge
+from fabric_codecs.core.marks cimport CORRELATIONID, EXPIRYTIME, FABCORR, FABKIND, FABMETHOD, FABVER, ID, SUBJECT, TIME, Value
+from fabric_codecs.core.told cimport is_text, native_rooms, put_members, put_value_string, read_told
+from fabric_codecs.core.writer cimport put, put_u8, reserve, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
 
 from fabric_codecs.a2a.lift import WHOLE
 from fabric_codecs.a2a.numbers import survives_doubles
+from fabric_codecs.a2a.spelling import to_new, to_old
 from fabric_codecs.core.jsonscan import quote, scan
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
@@ -58,13 +55,6 @@ cdef enum:
     FRAME_BYTES = 1024  # what stands around the data has 300 to 900 bytes: grown at once
 
 
-cdef struct Lowering:
-    Told told
-    Writer out
-    Form form
-    bint is_raw  # JSON that goes as bytes
-
-
 def lower(
     Envelope envelope not None, *, str version="1.0", bytes request_id=None, str task_id=None, str context_id=None,
     tuple losses=(),
@@ -78,6 +68,7 @@ def lower(
         reserve(&l.out, PyBytes_GET_SIZE(envelope.data) + FRAME_BYTES)
         read_told(envelope, &l.told, kept)
         judge(&l.form, envelope, &l.told, WHOLE)
+        l.is_old = is_old(&l, envelope)
         l.is_raw = l.form.long_numbers and l.form.form <= JSON and not survives_doubles(envelope.data)
         lost = losses if not l.form.is_guessed else (*losses, NOT_JSON)
         if l.told.known[EXPIRYTIME].text != NULL:
@@ -92,15 +83,16 @@ def lower(
         message = writer_bytes(&l.out)
     finally:
         writer_free(&l.out)
-    if version != "1.0":
-        message = old_spelling(message)
-    return Translation(message, lost)
+    if version == "1.0":
+        return Translation(to_new(message) if l.is_old else message, lost)
+    return Translation(message if l.is_old else to_old(message), lost)
 
 
-cdef bytes old_spelling(bytes message):
-    from fabric_codecs.a2a.spelling import to_0_3
-
-    return to_0_3(message)
+cdef bint is_old(Lowering* l, Envelope envelope) except -1:
+    """Whether something whole is spelled as 0.3 has it."""
+    return l.form.is_whole and (
+        is_text(&l.told.known[FABVER], b"0.3", 3) or scan(envelope.data, protocol="a2a").kind("kind") == "string"
+    )
 
 
 cdef tuple dispatch(Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id, str context_id):
@@ -124,100 +116,6 @@ cdef tuple dispatch(Lowering* l, Envelope envelope, tuple lost, dict natives, st
     return lost
 
 
-# ---- Members that several messages have
-
-
-cdef int put_raw(Lowering* l, bytes raw) except -1:
-    return put(&l.out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
-
-
-cdef int put_id(Lowering* l, bytes request_id) except -1:
-    """The caller's, else the one in `fabcorr`, else the envelope's own."""
-    if request_id is not None:
-        return put_raw(l, request_id)
-    if put_typed_id(&l.out, &l.told.known[FABCORR]):
-        return 0
-    return put_value_string(&l.out, &l.told.known[ID])
-
-
-cdef int put_either(Lowering* l, str given, const Value* value) except -1:
-    return put_raw(l, quote(given)) if given is not None else put_value_string(&l.out, value)
-
-
-cdef int put_context(Lowering* l, str context_id) except -1:
-    """`,"contextId":...` when the conversation is known."""
-    if context_id is None and l.told.known[CORRELATIONID].text == NULL:
-        return 0
-    put(&l.out, b',"contextId":', 13)
-    return put_either(l, context_id, &l.told.known[CORRELATIONID])
-
-
-cdef int put_part(Lowering* l, bytes data) except -1:
-    """The one part; a content type that it cannot say is told by a mark."""
-    cdef const unsigned char* start = <const unsigned char*>PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-    cdef Value* media = &l.told.known[DATACONTENTTYPE]
-    if l.is_raw or l.form.form == BINARY:
-        put(&l.out, b'{"raw":"', 8)
-        put_base64(&l.out, start, size)
-        put_u8(&l.out, c'"')
-    elif l.form.form == TEXT:
-        put(&l.out, b'{"text":', 8)
-        put_string(&l.out, start, size)
-    else:
-        put(&l.out, b'{"data":', 8)
-        put(&l.out, start, size)
-    if media.text != NULL:
-        put(&l.out, b',"mediaType":', 13)
-        put_value_string(&l.out, media)
-    elif l.is_raw:
-        put(&l.out, b',"mediaType":"application/json"', 31)
-    return put_u8(&l.out, c"}")
-
-
-cdef int put_metadata(Lowering* l, tuple lost, dict natives, unsigned long long skip, bytes more) except -1:
-    """`,"metadata":{...}`: marks, losses, and what was kept; nothing when there is nothing to say."""
-    cdef Writer* w = &l.out
-    cdef Py_ssize_t start
-    put(w, b',"metadata":{', 13)
-    start = w.size
-    if more is not None:
-        put_raw(l, more)
-    skip |= 1ULL << ID | 1ULL << DATACONTENTTYPE | 1ULL << FABLIVE
-    if is_usual_type(&l.told):
-        skip |= 1ULL << TYPE
-    put_marks(w, &l.told, skip)
-    put_losses(w, &l.told, lost, True)
-    if natives is not None:
-        put_members(w, natives.get("metadata"))
-        put_rest(w, natives[""])
-    if w.size == start:
-        w.size = start - 13
-        return 0
-    if w.data[start] == c",":
-        w.size -= 1
-        memmove(w.data + start, w.data + start + 1, w.size - start)
-    return put_u8(w, c"}")
-
-
-cdef bytes spliced(Lowering* l, bytes raw, tuple lost):
-    """Something whole; what was lost is told in its metadata, every other byte stays."""
-    cdef Writer w
-    if not lost and l.told.known[FABLOSS].text == NULL:
-        return raw
-    writer_init(&w)
-    try:
-        put_losses(&w, &l.told, lost, True)
-        told = writer_bytes(&w).partition(b":")[2]
-    finally:
-        writer_free(&w)
-    body = scan(raw, protocol="a2a")
-    metadata = body.object("metadata") if body.kind("metadata") == "object" else None
-    if metadata is None:
-        return body.splice("metadata", b'{"io.agentfabric/loss":' + told + b"}")
-    return body.splice("metadata", metadata.splice("io.agentfabric/loss", told))
-
-
 # ---- Operations
 
 
@@ -233,7 +131,11 @@ cdef int put_request(Lowering* l, Envelope envelope, tuple lost, dict natives, s
     cdef bint sends = is_send(l, &streams)
     if l.form.is_whole and not sends and is_request and l.told.known[FABMETHOD].text != NULL:
         return put_operation(l, envelope, lost)
-    if streams:
+    if l.is_old and streams:
+        put(&l.out, b',"method":"message/stream","params":{"message":', 47)
+    elif l.is_old:
+        put(&l.out, b',"method":"message/send","params":{"message":', 45)
+    elif streams:
         put(&l.out, b',"method":"SendStreamingMessage","params":{"message":', 53)
     else:
         put(&l.out, b',"method":"SendMessage","params":{"message":', 44)
@@ -243,7 +145,7 @@ cdef int put_request(Lowering* l, Envelope envelope, tuple lost, dict natives, s
         put_message(l, envelope, lost, natives, context_id, None, is_request, sends)
     if natives is not None:
         put_beside(l, natives)
-    if not is_request and (natives is None or "params" not in natives):
+    if not is_request and not l.is_old and (natives is None or "params" not in natives):
         put(&l.out, b',"configuration":{"returnImmediately":true}', 43)
     return put_u8(&l.out, c"}")
 
@@ -279,55 +181,6 @@ cdef int put_cancel(Lowering* l, Envelope envelope, tuple lost, dict natives, st
 
 
 # ---- Messages, tasks and their events
-
-
-cdef int put_message(
-    Lowering* l, Envelope envelope, tuple lost, dict natives, str context_id, str task_id, bint is_plain, bint sends,
-) except -1:
-    """A message of one part. `is_plain` when its place says the kind, `sends` when its method is said too."""
-    cdef unsigned long long skip = 1ULL << CORRELATIONID
-    put(&l.out, b'{"messageId":', 13)
-    put_value_string(&l.out, &l.told.known[ID])
-    role = member_of(natives, "role")
-    put(&l.out, b',"role":', 8)
-    put_raw(l, role if role is not None else b'"ROLE_AGENT"' if is_text(&l.told.known[FABKIND], b"response", 8) else b'"ROLE_USER"')
-    put_context(l, context_id)
-    if task_id is not None:
-        put(&l.out, b',"taskId":', 10)
-        put_raw(l, quote(task_id))
-    put(&l.out, b',"parts":[', 10)
-    put_part(l, envelope.data)
-    put_u8(&l.out, c"]")
-    if natives is not None:
-        taken = ("role", "contextId", "messageId", "parts", "metadata") if task_id is None else (
-            "role", "contextId", "messageId", "parts", "metadata", "taskId")
-        put_members(&l.out, [one for one in natives.get("message", ()) if one[0] not in taken])
-    if is_plain:
-        skip |= 1ULL << FABKIND
-    if sends:
-        skip |= 1ULL << FABMETHOD
-    if typed(l):
-        skip |= 1ULL << FABCORR
-    put_metadata(l, lost, natives, skip, None)
-    return put_u8(&l.out, c"}")
-
-
-cdef bytes member_of(dict natives, str name):
-    if natives is not None:
-        for found, value in natives.get("message", ()):
-            if found == name:
-                return value
-    return None
-
-
-cdef bint typed(Lowering* l) except -1:
-    """Whether `fabcorr` is the JSON-RPC id already."""
-    cdef Writer w
-    writer_init(&w)
-    try:
-        return put_typed_id(&w, &l.told.known[FABCORR])
-    finally:
-        writer_free(&w)
 
 
 cdef int put_whole(Lowering* l, Envelope envelope, tuple lost) except -1:
@@ -406,19 +259,6 @@ cdef tuple put_status(Lowering* l, Envelope envelope, tuple lost, dict natives, 
     return lost
 
 
-cdef bytes told_id(Lowering* l, bytes more):
-    """An event has no id of its own."""
-    cdef Writer w
-    writer_init(&w)
-    try:
-        put(&w, b'"io.agentfabric/id":', 20)
-        put_value_string(&w, &l.told.known[ID])
-        id = writer_bytes(&w)
-    finally:
-        writer_free(&w)
-    return id if more is None else more + b"," + id
-
-
 cdef tuple put_artifact(Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id, str context_id):
     put(&l.out, b',"result":{"artifactUpdate":{', 29)
     lost = put_task(l, lost, task_id, context_id)
@@ -440,8 +280,9 @@ cdef int put_failure(Lowering* l, Envelope envelope, tuple lost, dict natives) e
         put(&l.out, b',"error":', 9)
         return put_raw(l, inside.raw)
     if inside is not None and inside.kind("status") == "object" and is_event_method(&l.told.known[FABMETHOD]):
+        l.is_old = inside.kind("kind") == "string"
         put(&l.out, b',"result":', 10)
-        if is_text(&l.told.known[FABMETHOD], b"result", 6) or inside.kind("kind") == "string":
+        if is_text(&l.told.known[FABMETHOD], b"result", 6) or l.is_old:
             return put_raw(l, spliced(l, inside.raw, lost))
         put_u8(&l.out, c"{")
         put_value_string(&l.out, &l.told.known[FABMETHOD])

@@ -21,18 +21,17 @@ or ride in `_meta["io.agentfabric/native"]`. The id is the request's when `fabco
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memmove
 
-from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.forms cimport BINARY, JSON, OBJECT, TEXT, Form, is_usual_type, judge, put_data, put_typed_id
-from fabric_codecs.core.jsonwrite cimport put_string
+from fabric_codecs.core.forms cimport OBJECT, TEXT, Form, is_usual_type, judge, put_data, put_typed_id
 from fabric_codecs.core.marks cimport (
     DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABLIVE, FABLOSS, FABMETHOD, ID, SUBJECT, TRACEPARENT,
     TRACESTATE, TYPE, Value,
 )
 from fabric_codecs.core.told cimport (
-    Told, is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_inner, put_value_string, read_told,
+    Told, is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_string, read_told,
 )
 from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.mcp.content cimport put_content, put_text
 
 from fabric_codecs.core.jsonscan import quote, scan
 from fabric_codecs.errors import CodecError
@@ -267,7 +266,7 @@ cdef int put_response(Lowering* l, Envelope envelope, tuple lost, dict natives, 
     if l.is_modern:
         put(&l.out, b'"resultType":"complete",', 24)
     has_content = natives is not None and any([name == "content" for name, _ in natives.get("result", ())])
-    put_content(l, envelope, has_content)
+    put_content(&l.out, &l.told, &l.form, envelope, l.is_modern, has_content)
     if natives is not None:
         put_members(&l.out, natives.get("result"))
     put_u8(&l.out, c",")
@@ -280,51 +279,6 @@ cdef unsigned long long answered(Lowering* l) except? 0:
     if is_text(&l.told.known[FABMETHOD], b"tools/call", 10):
         skip |= 1ULL << FABMETHOD
     return skip
-
-
-cdef int put_content(Lowering* l, Envelope envelope, bint has_content) except -1:
-    """`content` and `structuredContent`. Before 2026-07-28 only an object may be structured."""
-    cdef const unsigned char* data = <const unsigned char*>PyBytes_AS_STRING(envelope.data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(envelope.data)
-    cdef bytes text = envelope.data
-    if l.form.form == OBJECT or (l.form.form == JSON and l.is_modern):
-        if not has_content:
-            if size and data[0] == c'"':
-                text = scan(b'{"text":' + envelope.data + b"}").text("text").encode()
-            put_text(l, text)
-            put_u8(&l.out, c",")
-        put(&l.out, b'"structuredContent":', 20)
-        return put(&l.out, data, size)
-    if l.form.form == JSON:
-        l.form.tells_content = True
-    elif size == 0:
-        return put(&l.out, b'"content":[]', 12)
-    elif l.form.form == BINARY:
-        return put_resource(l, envelope)
-    elif is_text(&l.told.known[DATACONTENTTYPE], b"text/plain", 10):
-        l.form.tells_content = False
-    return put_text(l, text)
-
-
-cdef int put_text(Lowering* l, bytes text) except -1:
-    put(&l.out, b'"content":[{"type":"text","text":', 33)
-    put_string(&l.out, <const unsigned char*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-    return put(&l.out, b"}]", 2)
-
-
-cdef int put_resource(Lowering* l, Envelope envelope) except -1:
-    cdef Value* said = &l.told.known[DATACONTENTTYPE]
-    put(&l.out, b'"content":[{"type":"resource","resource":{"uri":"fab://message/', 63)
-    put_value_inner(&l.out, &l.told.known[ID])
-    put(&l.out, b'","mimeType":', 13)
-    if said.text != NULL:
-        put_value_string(&l.out, said)
-    else:
-        put(&l.out, b'"application/octet-stream"', 26)
-    put(&l.out, b',"blob":"', 9)
-    put_base64(&l.out, <const unsigned char*>PyBytes_AS_STRING(envelope.data), PyBytes_GET_SIZE(envelope.data))
-    l.form.tells_content = False
-    return put(&l.out, b'"}}]', 4)
 
 
 cdef int put_failure(Lowering* l, Envelope envelope, tuple lost, dict natives, bytes request_id, bytes server_info) except -1:
@@ -344,7 +298,7 @@ cdef int put_failure(Lowering* l, Envelope envelope, tuple lost, dict natives, b
     if l.is_modern:
         put(&l.out, b'"resultType":"complete",', 24)
     words = failure.text("message") if failure.kind("message") == "string" else ""
-    put_text(l, (words or "the tool failed").encode())
+    put_text(&l.out, (words or "the tool failed").encode())
     put(&l.out, b',"isError":true,', 16)
     more = server_meta(l, server_info)
     told = b'"io.agentfabric/error":' + failure.raw

@@ -107,13 +107,13 @@ class Custody:
             await self._write(self.letters.commit(self.record, closing=True))
 
     async def _write_next(self) -> Commit:
-        if self.fenced is not None:
-            raise self.fenced
         commit = self._unsure or self.letters.commit(self.record)
         await self._write(commit)
         return commit
 
     async def _write(self, commit: Commit) -> None:
+        if self.fenced is not None:
+            raise self.fenced
         value = msgspec.json.encode(commit.record)
         self._unsure = commit
         try:

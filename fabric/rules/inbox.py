@@ -120,6 +120,8 @@ class Letters:
         """The log is another one: what the record says of sequences means nothing. Counted as truncated."""
         self._floors, self._attempts = {}, {}
         self._beyond = set()
+        for at in self._sources.values():
+            at.floor = at.spent[-1] if at.spent else 0
         self.account.accepted += 1
         self.account.truncated += 1
 

@@ -9,6 +9,7 @@ __all__ = [
     "CallPlan",
     "CatchupPlan",
     "DurablePlan",
+    "FanoutPlan",
     "JoinPlan",
     "LivePlan",
     "Measured",
@@ -73,6 +74,20 @@ class CatchupPlan(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     channels: tuple[str, ...]
     history: int
+
+
+class FanoutPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish `count` durable messages to one channel, or receive them as `members` on each of
+    `connections`. `copies` of a message go over a receiver's wire: `gauge` counts those."""
+
+    place: Place
+    channel: str
+    count: int
+    connections: int
+    members: int
+    copies: int
+    gauge: str
+    specimen: Specimen
 
 
 class RegisterPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ Above: scenarios.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 import nats
@@ -19,13 +19,33 @@ from fabric.subjects import shard, stored_filters
 from fabric_bench.check import check, numbers_of, payloads
 from fabric_bench.pacing import GAUGE_STEP, Clock, Gauge, finished
 from fabric_bench.place import stream_of
-from fabric_bench.plans import CallPlan, CatchupPlan, DurablePlan, LivePlan, Measured, Place, RegisterPlan
+from fabric_bench.plans import (
+    CallPlan,
+    CatchupPlan,
+    DurablePlan,
+    FanoutPlan,
+    LivePlan,
+    Measured,
+    Place,
+    RegisterPlan,
+)
 from fabric_bench.scenarios.call import DEADLINE_S, WARM_UP_CALLS, drive
 from fabric_bench.scenarios.catchup import Histories
+from fabric_bench.scenarios.fanout import WINDOW, Crowd
 from fabric_bench.specimens import lines_of
 from fabric_bench.worker import Ready, until_stdin_ends
 
-__all__ = ["answer", "call", "catchup", "durable", "live_publish", "live_receive", "register"]
+__all__ = [
+    "answer",
+    "call",
+    "catchup",
+    "durable",
+    "fanout_publish",
+    "fanout_receive",
+    "live_publish",
+    "live_receive",
+    "register",
+]
 
 PUTS_AT_ONCE = 200
 
@@ -154,6 +174,44 @@ async def catchup(plan: CatchupPlan, _ready: Ready) -> Measured:
             await subscription.unsubscribe()
             histories.close()
     return histories.measured()
+
+
+async def fanout_publish(plan: FanoutPlan, _ready: Ready) -> Measured:
+    """`publish_async`, its acks awaited in the end."""
+    subject = plan.specimen.subject
+    messages = payloads(plan.count)
+    headers = [lines_of(plan.specimen, number) for number in range(1, plan.count + 1)]
+    with Gauge(plan.gauge) as gauge:
+        async with connected(plan.place) as client:
+            stream = client.jetstream(publish_async_max_pending=WINDOW)
+            clock = Clock()
+            for number, payload in enumerate(messages):
+                await gauge.room(number * plan.copies)
+                await stream.publish_async(subject, payload, headers=headers[number])
+            await stream.publish_async_completed()
+            clock.stop()
+    return Measured(values={"started_s": clock.started_s}, notes=clock.cpu(plan.count))
+
+
+async def fanout_receive(plan: FanoutPlan, ready: Ready) -> Measured:
+    """A subscription with a callback for each member."""
+    crowd = Crowd(plan)
+    source = plan.specimen.subject.split(".")[3]
+    subject = plan.specimen.subject.replace("fab.ch.", "fab.cho.", 1).replace(f".{source}.", ".*.", 1)
+
+    def callback(arrived: Callable[[bytes], None]) -> Callable[[Msg], Awaitable[None]]:
+        async def handle(message: Msg) -> None:
+            arrived(message.data)
+
+        return handle
+
+    async with AsyncExitStack() as clients:
+        for connection in range(plan.connections):
+            client = await clients.enter_async_context(connected(plan.place))
+            for member in range(plan.members):
+                await client.subscribe(subject, cb=callback(crowd.ear(connection, member)))
+            await client.flush()
+        return await crowd.measured(ready)
 
 
 async def register(plan: RegisterPlan, _ready: Ready) -> Measured:

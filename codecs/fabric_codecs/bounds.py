@@ -12,6 +12,7 @@ __all__ = [
     "JSONRPC_ID_BYTES_MAX",
     "JSON_BYTES_MAX",
     "JSON_DEPTH_MAX",
+    "KAFKA_ELEMENTS_MAX",
     "KAFKA_FRAME_BYTES_MAX",
     "KAFKA_HEADERS_MAX",
     "KAFKA_INFLATED_BYTES_FREE",
@@ -61,4 +62,5 @@ KAFKA_INFLATION_MAX = 100  # times what came in: gzip can do 1,000, zstd more; t
 KAFKA_INFLATED_BYTES_FREE = 2 << 20  # up to here at any ratio: one record of 1 MiB may well be all zeros
 KAFKA_HEADERS_MAX = 256  # headers of one record
 KAFKA_NAMED_MAX = 1024  # topics or partitions that one request may name; each costs the server a look
+KAFKA_ELEMENTS_MAX = 100_000  # of any array in a response: the partitions of a large cluster in one Metadata
 KAFKA_TOPIC_CHARS_MAX = 249  # Kafka's own limit (a file name with a partition suffix)

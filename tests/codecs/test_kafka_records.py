@@ -184,35 +184,57 @@ WELL = (
     b"\x0e\0\0\0\x01\x01\0"  # length 7, null key, null value, no headers: without its length 0x0e = zigzag(7)
 )
 GOOD = b"\x0c\0\0\0\x01\x01\0"  # the same with its true length, 6
+GOOD_BATCH = with_body(GOOD)
 
+BATCH, RECORD, HEADER = (f"Message Format, Record{part}" for part in (" Batch", "", " Header"))
+VARINT = "Protocol Primitive Types, VARINT"
+
+# The bytes; what is said of them, at which byte, by which clause, with which of Kafka's error codes.
 MALFORMED = {
-    "negative batch length": patched(encode(TRICKY[:1]), 8, ">i", -1),
-    "batch length inside the header": patched(encode(TRICKY[:1]), 8, ">i", 48),
-    "magic 0": patched(encode(TRICKY[:1]), 16, ">b", 0),
-    "magic 1": patched(encode(TRICKY[:1]), 16, ">b", 1),
-    "negative base offset": patched(encode(TRICKY[:1]), 0, ">q", -1),
-    "base offset whose records no offset can have": patched(encode(TRICKY[:3], 0), 0, ">q", 2**63 - 2),
-    "negative record count": with_body(b"", -1),
-    "more records than any batch has": with_body(b"", 2**31 - 1),
-    "more records than bytes": with_body(GOOD, 2),
-    "fewer records than bytes": with_body(GOOD * 2, 1),
-    "record length too long": with_body(WELL),
-    "negative record length": with_body(b"\x01" + GOOD[1:]),
-    "record length without end": with_body(b"\xff" * 12),
-    "record length over 32 bits": with_body(b"\xff\xff\xff\xff\x7f"),
-    "record shorter than its fields": with_body(b"\x0a" + GOOD[1:]),
-    "record longer than its fields": with_body(b"\x0e" + GOOD[1:] + b"\0"),
-    "key length under null": with_body(b"\x0c\0\0\0\x03\x01\0"),
-    "key over the record": with_body(b"\x0c\0\0\0\x7e\x01\0"),
-    "value over the record": with_body(b"\x0c\0\0\0\x01\x7e\0"),
-    "negative header count": with_body(b"\x0c\0\0\0\x01\x01\x01"),
-    "too many headers": with_body(b"\x0e\0\0\0\x01\x01\xff\x7f"),
-    "header cut short": with_body(b"\x0e\0\0\0\x01\x01\x02\x02"),
-    "null header name": with_body(b"\x10\0\0\0\x01\x01\x02\x01\x01"),
-    "header name that is not UTF-8": with_body(b"\x12\0\0\0\x01\x01\x02\x02\xff\x01"),
-    "offset delta over the last": with_body(b"\x0c\0\0\x02\x01\x01\0"),
-    "negative offset delta": with_body(b"\x0c\0\0\x01\x01\x01\0"),
-}
+    "nothing": (b"", "cut short", 0, BATCH, 2),
+    "negative batch length": (patched(GOOD_BATCH, 8, ">i", -1), "batch length -1", 8, BATCH, 2),
+    "batch length inside the header": (patched(GOOD_BATCH, 8, ">i", 48), "batch length 48", 8, BATCH, 2),
+    "batch length over the bytes": (patched(GOOD_BATCH, 8, ">i", 57), "57, 56 bytes are there", 8, BATCH, 2),
+    "batch length under the bytes": (patched(GOOD_BATCH, 8, ">i", 55), "checksum", 17, BATCH, 2),
+    "wrong checksum": (patched(GOOD_BATCH, 17, ">I", 1), "checksum", 17, BATCH, 2),
+    "magic 0": (patched(GOOD_BATCH, 16, ">b", 0), "magic 0", 16, BATCH, 43),
+    "magic 1": (patched(GOOD_BATCH, 16, ">b", 1), "magic 1", 16, BATCH, 43),
+    "magic 3": (patched(GOOD_BATCH, 16, ">b", 3), "magic 3", 16, BATCH, 43),
+    "unknown compression": (resealed(patched(GOOD_BATCH, 21, ">h", 5)), "codec 5", 21, f"{BATCH}: attr", 76),
+    "negative base offset": (patched(GOOD_BATCH, 0, ">q", -1), "which no log has", 0, BATCH, 87),
+    "offsets over 64 bits": (patched(encode(TRICKY[:3], 0), 0, ">q", 2**63 - 2), "no log has", 0, BATCH, 87),
+    "negative record count": (with_body(b"", -1), "-1 records in a batch", 57, BATCH, 87),
+    "more records than any batch has": (with_body(b"", 2**31 - 1), "2147483647 records", 57, BATCH, 87),
+    "more records than bytes": (with_body(GOOD, 2), "where another one is announced", 68, RECORD, 87),
+    "fewer records than bytes": (with_body(GOOD * 2, 1), "7 bytes after the last", 68, BATCH, 87),
+    "record length too long": (with_body(WELL), "a record of 7 bytes with 6 left", 61, RECORD, 87),
+    "negative record length": (with_body(b"\x01" + GOOD[1:]), "a record of -1 bytes", 61, RECORD, 87),
+    "record length without end": (with_body(b"\xff" * 12), "within its width", 61, VARINT, 87),
+    "record length over 32 bits": (with_body(b"\xff\xff\xff\xff\x7f"), "within its width", 61, VARINT, 87),
+    "record length longer than need be": (with_body(b"\x8c\0" + GOOD[1:]), "longer than", 61, VARINT, 87),
+    "record shorter than its fields": (with_body(b"\x0a" + GOOD[1:]), "ends inside a field", 67, RECORD, 87),
+    "record longer than its fields": (with_body(b"\x0e" + GOOD[1:] + b"\0"), "for 1 bytes", 68, RECORD, 87),
+    "timestamp longer than need be": (with_body(b"\x0e\0\x80\0\0\x01\x01\0"), "longer", 63, VARINT, 87),
+    "time over 64 bits": (with_body(b"\x20\0" + b"\xff" * 10 + b"\1\0\1\1\0"), "width", 63, VARINT, 87),
+    "key length under null": (with_body(b"\x0c\0\0\0\x03\x01\0"), "below that of null", 65, RECORD, 87),
+    "key over the record": (with_body(b"\x0c\0\0\0\x7e\x01\0"), "ends inside a field", 66, RECORD, 87),
+    "null key in two bytes": (with_body(b"\x0e\0\0\0\x81\0\x01\0"), "longer than", 65, VARINT, 87),
+    "value length under null": (with_body(b"\x0c\0\0\0\x01\x05\0"), "below that of null", 66, RECORD, 87),
+    "value over the record": (with_body(b"\x0c\0\0\0\x01\x7e\0"), "ends inside a field", 67, RECORD, 87),
+    "negative header count": (with_body(b"\x0c\0\0\0\x01\x01\x01"), "-1 headers", 67, HEADER, 87),
+    "too many headers": (with_body(b"\x0e\0\0\0\x01\x01\xfe\x7f"), "8191 headers", 67, HEADER, 87),
+    "one header too many": (with_body(b"\x0e\0\0\0\x01\x01\x82\x04"), "257 headers", 67, HEADER, 87),
+    "header cut short": (with_body(b"\x0e\0\0\0\x01\x01\x02\x02"), "ends inside a field", 69, RECORD, 87),
+    "null header name": (with_body(b"\x10\0\0\0\x01\x01\x02\x01\x01"), "without a name", 68, RECORD, 87),
+    "header name that is not UTF-8": (
+        with_body(b"\x12\0\0\0\x01\x01\x02\x02\xff\x01"), "not UTF-8", 69, HEADER, 87,
+    ),
+    "header value over the record": (
+        with_body(b"\x12\0\0\0\x01\x01\x02\x02a\x7e"), "ends inside a field", 71, RECORD, 87,
+    ),
+    "offset delta over the last": (with_body(b"\x0c\0\0\x02\x01\x01\0"), "offset delta 1", 61, RECORD, 87),
+    "negative offset delta": (with_body(b"\x0c\0\0\x01\x01\x01\0"), "offset delta -1", 61, RECORD, 87),
+}  # fmt: skip
 
 
 def test_the_malformed_table_differs_from_a_good_batch_only_where_it_says():
@@ -220,11 +242,20 @@ def test_the_malformed_table_differs_from_a_good_batch_only_where_it_says():
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_batch_is_refused_with_kafkas_error_code(case):
-    with pytest.raises(CodecError) as caught:
-        decode_batch(MALFORMED[case])
+def test_a_malformed_batch_is_refused_with_place_clause_and_kafkas_error_code(case):
+    data, what, offset, clause, reason = MALFORMED[case]
+    with pytest.raises(CodecError, match=what) as caught:
+        decode_batch(data)
     assert caught.value.protocol == "kafka"
-    assert caught.value.reason in (2, 43, 87)
+    assert (caught.value.offset, caught.value.reason) == (offset, reason)
+    assert caught.value.clause.startswith(clause)
+
+
+def test_a_fault_is_told_at_its_place_in_the_whole_buffer():
+    data, what, offset, _, _ = MALFORMED["key over the record"]
+    with pytest.raises(CodecError, match=what) as caught:
+        decode_batch(GOOD_BATCH + data, len(GOOD_BATCH))
+    assert caught.value.offset == len(GOOD_BATCH) + offset
 
 
 @settings(max_examples=300, deadline=None)

@@ -117,7 +117,7 @@ def api_frame(key: int, version: int, rest: bytes = b"") -> bytes:
     "frame",
     [
         api_frame(10, 1, b"\0\1g\0"),
-        api_frame(1, 12),
+        api_frame(1, 12, b"\0"),  # a flexible version: tags behind the header
         api_frame(1, 3),
         api_frame(999, 0),
         api_frame(0xFFFF, 0),

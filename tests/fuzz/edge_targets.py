@@ -1,8 +1,6 @@
-"""Targets of the peers' protocols, MQTT, Kafka, MCP and A2A: to envelopes and from them. See `targets`."""
+"""Targets of the peers' protocols, MQTT, MCP and A2A: to envelopes and from them. See `targets`."""
 
-import struct
 from collections.abc import Iterable
-from itertools import pairwise
 
 import msgspec
 
@@ -16,21 +14,6 @@ from fabric_codecs.core import jsonrpc as rpc
 from fabric_codecs.core.jsonscan import check
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.kafka import responses
-from fabric_codecs.kafka.apis import is_served
-from fabric_codecs.kafka.builder import BatchBuilder
-from fabric_codecs.kafka.lower import lower as lower_to_kafka
-from fabric_codecs.kafka.records import Record, checksum, decode_batch
-from fabric_codecs.kafka.requests import (
-    FetchRequest,
-    ListOffsetsRequest,
-    MetadataRequest,
-    ProduceRequest,
-    Request,
-    read_body,
-    read_header,
-)
-from fabric_codecs.kafka.wire import FieldReader, FrameReader
 from fabric_codecs.mcp import wire as mcp_wire
 from fabric_codecs.mcp.answer import lower_failure, lower_progress, lower_result
 from fabric_codecs.mcp.call import lift_call
@@ -117,98 +100,6 @@ def mqtt_lower(data: bytes) -> None:
             lowered = lower_to_mqtt(received, "a.b", version=version, qos=1, now_us=NOW_US, packet_id=7)
             packets, fault, _ = _packets([encode(lowered.message, version)], version)
             assert packets == [lowered.message] or (fault and fault[3] == Reason.QUOTA_EXCEEDED)
-
-
-# ---- Kafka -----------------------------------------------------------------------------------------------
-
-
-def kafka_frames(data: bytes) -> None:
-    """Frames out of a byte stream. A length that cannot be takes the frames of its own feed with it."""
-    whole, refused = _frames([data])
-    pieces, refused_too = _frames(bytewise(data))
-    assert refused == refused_too
-    assert refused or whole == pieces
-
-
-def _frames(pieces: Iterable[bytes]) -> tuple[list[bytes], bool]:
-    reader = FrameReader(max_bytes=1000)
-    frames: list[bytes] = []
-    fed = 0
-    try:
-        for piece in pieces:
-            fed += len(piece)
-            frames += reader.feed(piece)
-            assert reader.held_bytes < 1004
-    except CodecError as error:
-        inside(error, fed)
-        return frames, True
-    return frames, False
-
-
-def kafka_requests(data: bytes) -> None:
-    """A request frame, and the answer to all that it names."""
-    with MayRefuse(len(data)):
-        fields = FieldReader(data)
-        header = read_header(fields)
-        if is_served(header.api_key, header.api_version):
-            answer = _kafka_answer(read_body(header, fields))
-            if answer is not None:
-                must(responses.encode_response, header.correlation_id, header.api_version, answer)
-
-
-def _kafka_answer(request: Request) -> responses.Response | None:
-    if isinstance(request, MetadataRequest):
-        topics = tuple(responses.TopicMetadata(name, 1) for name in request.topics or ())
-        return responses.MetadataResponse(0, "localhost", 9092, "c", topics)
-    if isinstance(request, ListOffsetsRequest):
-        return responses.ListOffsetsResponse(
-            tuple(responses.OffsetAnswer(one.topic, one.partition) for one in request.queries)
-        )
-    if isinstance(request, FetchRequest):
-        return responses.FetchResponse(
-            tuple(responses.FetchedPartition(one.topic, one.partition) for one in request.partitions)
-        )
-    if isinstance(request, ProduceRequest):
-        return responses.ProduceRefusal(
-            tuple(responses.RefusedPartition(*one) for one in request.partitions), 44
-        )
-    return None
-
-
-def kafka_records(data: bytes) -> None:
-    """A record batch as it is, and with length and checksum made right, or nothing gets behind them."""
-    for form in (data, _sealed(data)):
-        with MayRefuse(len(form)):
-            batch = decode_batch(form)
-            assert batch.end <= len(form)
-            offsets = [record.offset for record in batch.records]
-            if all(one < other for one, other in pairwise(offsets)):
-                built = _batch(batch.base_offset, batch.records)
-                assert must(decode_batch, built).records == batch.records
-
-
-def _sealed(data: bytes) -> bytes:
-    form = bytearray(data.ljust(61, b"\0"))
-    struct.pack_into(">iib", form, 8, len(form) - 12, 0, 2)
-    form[22] &= 0xF8  # a codec's name is refused before the records are looked at
-    struct.pack_into(">I", form, 17, checksum(bytes(form[21:])))
-    return bytes(form)
-
-
-def _batch(base_offset: int, records: Iterable[Record]) -> bytes:
-    builder = BatchBuilder(base_offset)
-    for record in records:
-        assert must(builder.add, record)
-    return builder.build()
-
-
-def kafka_lower(data: bytes) -> None:
-    """Any header block to a record, which a batch takes unless it has too many headers."""
-    with MayRefuse(0):
-        record = lower_to_kafka(received_of(data), 7, 1000).message
-        builder = BatchBuilder(7)
-        builder.add(record)
-        assert must(decode_batch, builder.build()).records == [record]
 
 
 # ---- MCP and A2A -----------------------------------------------------------------------------------------

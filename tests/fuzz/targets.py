@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from fuzz import core_targets as core
 from fuzz import edge_targets as edge
+from fuzz import kafka_targets as kafka
 
 __all__ = ["TARGETS"]
 
@@ -16,7 +17,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for target in (
         *(core.nats, core.nats_headers, core.envelope, core.names, core.jsonscan, core.jsonrpc),
         *(edge.mqtt_server, edge.mqtt_3_1_1, edge.mqtt_5, edge.mqtt_lift, edge.mqtt_lower),
-        *(edge.kafka_frames, edge.kafka_requests, edge.kafka_records, edge.kafka_lower),
+        *(kafka.kafka_frames, kafka.kafka_requests, kafka.kafka_responses, kafka.kafka_records),
+        *(kafka.kafka_compression, kafka.kafka_lift, kafka.kafka_lower),
         *(edge.mcp, edge.mcp_lower, edge.a2a, edge.a2a_lower),
     )
 }

@@ -2,7 +2,7 @@
 
 In: what the client asks for. Out: `FetchResponse`. What is handed over is counted, and not written down in
 the journal: the log holds it already, and the journal's own topic would grow with every reading.
-Above: `session`. Below: `catalogue`, the codec's `lower` and `records`.
+Above: `session`. Below: `catalogue`, the codec's `lower` and `builder`.
 
     look (bounds) -> fill (read) -> enough bytes, an error, more than fits, or time is up? --yes--> answer
        ^--------------------------------- wait for growth <------------------------------no
@@ -10,6 +10,8 @@ Above: `session`. Below: `catalogue`, the codec's `lower` and `records`.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from fabric.clock import monotonic
 from fabric.edge import House
@@ -23,9 +25,14 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.apis import ErrorCode
 from fabric_codecs.kafka.builder import BatchBuilder
 from fabric_codecs.kafka.lower import lower
+from fabric_codecs.kafka.messages.data import (
+    FetchableTopicResponse,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+    PartitionData,
+)
 from fabric_codecs.kafka.records import Record
-from fabric_codecs.kafka.requests import FetchPartition, FetchRequest
-from fabric_codecs.kafka.responses import FetchedPartition, FetchResponse
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
 __all__ = ["Delivery"]
@@ -43,28 +50,28 @@ class Delivery:
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Records from each offset on: one at least if there is any, about as many as asked."""
         if request.session_id:  # none was ever granted
-            return FetchResponse((), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+            return _answered((), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
         wait_s = min(max(request.max_wait_ms, 0) / 1000, self._settings.fetch_wait_max_s)
         deadline = monotonic() + wait_s
-        takes = [await self._take(asked) for asked in request.partitions]
+        takes = [await self._take(each.topic, asked) for each in request.topics for asked in each.partitions]
         while True:
             await asyncio.gather(*(take.look() for take in takes))
             await self._fill(takes, max(1, min(request.max_bytes, self._settings.fetch_bytes_max)))
             enough = sum(take.taken_bytes for take in takes) >= request.min_bytes
             remaining_s = deadline - monotonic()
             if enough or remaining_s <= 0 or not takes or any(take.is_settled for take in takes):
-                return FetchResponse(tuple(self._answer(take) for take in takes))
+                return _answered((take.topic, self._answer(take)) for take in takes)
             await _growth(takes, remaining_s)
 
-    async def _take(self, asked: FetchPartition) -> "_Take":
-        take = _Take(asked)
+    async def _take(self, topic: str, asked: FetchPartition) -> "_Take":
+        take = _Take(topic, asked)
         try:
-            take.log = await self._catalogue.log(asked.topic, asked.partition)
+            take.log = await self._catalogue.log(topic, asked.partition)
         except FabricError as error:
             take.fail(error)
         else:
             if take.log is None:
-                take.fail(NoSuchTopic(asked.topic))
+                take.fail(NoSuchTopic(topic))
         return take
 
     async def _fill(self, takes: Iterable["_Take"], bytes_max: int) -> None:
@@ -95,21 +102,22 @@ class Delivery:
             self._crossings.was_read(stored.envelope, translation.losses)
         return is_added
 
-    def _answer(self, take: "_Take") -> FetchedPartition:
+    def _answer(self, take: "_Take") -> PartitionData:
         if take.error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
-            self._catalogue.forget(take.asked.topic)
+            self._catalogue.forget(take.topic)
         return take.answer()
 
 
 class _Take:
     """One partition's part of an answer."""
 
-    def __init__(self, asked: FetchPartition) -> None:
-        self.asked = asked
+    def __init__(self, topic: str, asked: FetchPartition) -> None:
+        self.topic = topic
+        self.partition = asked.partition
         self.log: TopicLog | None = None
         self.error: int = ErrorCode.NONE
-        self.next = asked.offset
-        self.bytes_max = max(1, asked.max_bytes)
+        self.next = asked.fetch_offset
+        self.bytes_max = max(1, asked.partition_max_bytes)
         self.first, self.end = -1, -1
         self._batch: BatchBuilder | None = None
 
@@ -156,16 +164,25 @@ class _Take:
         self.next = record.offset + 1
         return True
 
-    def answer(self) -> FetchedPartition:
+    def answer(self) -> PartitionData:
         """What was taken comes first: an error that came later is met by the next request."""
-        return FetchedPartition(
-            self.asked.topic,
-            self.asked.partition,
-            self.error if self._batch is None else ErrorCode.NONE,
+        return PartitionData(
+            partition_index=self.partition,
+            error_code=self.error if self._batch is None else ErrorCode.NONE,
             high_watermark=self.end,
+            last_stable_offset=self.end,  # nothing is transactional: readers of committed records read all
             log_start_offset=self.first,
+            aborted_transactions=None,
             records=self._batch.build() if self._batch is not None else b"",
         )
+
+
+def _answered(partitions: Iterable[tuple[str, PartitionData]], error: int = ErrorCode.NONE) -> FetchResponse:
+    topics = tuple(
+        FetchableTopicResponse(topic=topic, partitions=tuple(answer for _, answer in group))
+        for topic, group in groupby(partitions, key=itemgetter(0))
+    )
+    return FetchResponse(throttle_time_ms=0, error_code=error, responses=topics)
 
 
 def _unreadable(stored: StoredRecord, error: CodecError) -> Translation[Record]:

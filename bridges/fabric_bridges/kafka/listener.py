@@ -182,7 +182,8 @@ class _Connection:
         self._is_answering = True
         answer_s = self._settings.request_timeout_s + self._settings.fetch_wait_max_s
         try:
-            for frame in self._frames.feed(data):
+            self._frames.feed(data)
+            while (frame := self._frames.take()) is not None:
                 async with asyncio.timeout(answer_s):
                     answer = await self._session.respond(frame)
                 if answer.frame:

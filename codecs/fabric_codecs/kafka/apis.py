@@ -1,6 +1,6 @@
 """Which requests are served, in which versions, and the error codes that answers use: one table each.
 
-Above: `requests`, `responses`, and the edge. Source: the schemas of Apache Kafka 4.4; the versions are the
+Above: `messages`, `frames`, and the edge. Source: the schemas of Apache Kafka 4.4; the versions are the
 classic (not flexible) ones that stock clients agreed on with a server that offers nothing newer.
 """
 
@@ -8,19 +8,33 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["FLEXIBLE_FROM", "SERVED", "Api", "ErrorCode", "is_served"]
+__all__ = ["SERVED", "Api", "ErrorCode", "is_served"]
 
 
 class Api(IntEnum):
-    """Request keys."""
+    """Request keys, as far as `messages` knows them."""
 
     PRODUCE = 0
     FETCH = 1
     LIST_OFFSETS = 2
     METADATA = 3
+    OFFSET_COMMIT = 8
+    OFFSET_FETCH = 9
+    FIND_COORDINATOR = 10
+    JOIN_GROUP = 11
+    HEARTBEAT = 12
+    LEAVE_GROUP = 13
+    SYNC_GROUP = 14
+    DESCRIBE_GROUPS = 15
+    LIST_GROUPS = 16
     SASL_HANDSHAKE = 17
     API_VERSIONS = 18
+    CREATE_TOPICS = 19
+    DELETE_TOPICS = 20
+    INIT_PRODUCER_ID = 22
+    DESCRIBE_CONFIGS = 32
     SASL_AUTHENTICATE = 36
+    DELETE_GROUPS = 42
 
 
 # First and last version. The upper ends are what aiokafka and kafkajs stop at; the lower ends are Kafka 4's
@@ -36,12 +50,9 @@ SERVED: Final[Mapping[Api, tuple[int, int]]] = {
     Api.SASL_AUTHENTICATE: (0, 1),
 }
 
-# From these versions on, a request's header ends with tagged fields: of what is served, ApiVersions 3 alone.
-FLEXIBLE_FROM: Final[Mapping[int, int]] = {Api.API_VERSIONS: 3}
-
 
 def is_served(api_key: int, api_version: int) -> bool:
-    """Whether `requests.read_body` knows this request."""
+    """Whether the edge answers this request."""
     lowest, highest = SERVED[Api(api_key)] if api_key in SERVED else (0, -1)
     return lowest <= api_version <= highest
 

@@ -52,9 +52,10 @@ cdef object wrong(str what, Py_ssize_t at, int reason, str clause=RECORD):
 
 cdef object broken(Reader* r, str what):
     # The reader's own first fault: where it is, and why when it is not that the bytes end.
-    if r.why != NULL:
-        return wrong(r.why.decode(), r.fault_at, INVALID_RECORD, "Protocol Primitive Types, VARINT")
-    return wrong(what, r.fault_at, INVALID_RECORD)
+    if r.why == NULL:
+        return wrong(what, r.fault_at, INVALID_RECORD)
+    is_varint = (<bytes>r.why).startswith(b"a varint")
+    return wrong(r.why.decode(), r.fault_at, INVALID_RECORD, "Protocol Primitive Types, VARINT" if is_varint else RECORD)
 
 
 cdef class Record:
@@ -123,14 +124,18 @@ cdef inline bytes read_nullable(Reader* r):
         return None
     cdef const unsigned char* p
     if size < 0:
-        fail(r, start, NULL)
+        fail(r, start, b"a length below that of null")
     p = take(r, size)
     return None if p == NULL else PyBytes_FromStringAndSize(<const char*>p, size)
 
 
 cdef str read_header_name(Reader* r):
+    cdef Py_ssize_t start = r.at
     cdef int32_t size = read_varint(r)
-    cdef const unsigned char* p = take(r, size)
+    cdef const unsigned char* p
+    if size < 0:
+        fail(r, start, b"a header without a name")
+    p = take(r, size)
     if p == NULL:
         return ""
     try:
@@ -144,7 +149,7 @@ cdef list read_headers(Reader* r):
     cdef int32_t count = read_varint(r), index
     cdef list headers = []
     cdef str name
-    if not 0 <= count <= HEADERS_MAX:
+    if not 0 <= count <= HEADERS_MAX and not r.short_:
         raise wrong(f"{count} headers in a record, allowed are {HEADERS_MAX}", start, INVALID_RECORD, HEADER)
     for index in range(count):
         name = read_header_name(r)

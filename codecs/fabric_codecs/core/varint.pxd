@@ -5,6 +5,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fabric_codecs.core.reader cimport Reader, fail, read_u8
+from fabric_codecs.core.writer cimport Writer, reserve
 
 
 cdef inline uint64_t zigzag(int64_t value) noexcept nogil:
@@ -39,6 +40,12 @@ cdef inline unsigned char* poke_uvarint(unsigned char* at, uint64_t value) noexc
 
 cdef inline unsigned char* poke_varint(unsigned char* at, int64_t value) noexcept nogil:
     return poke_uvarint(at, zigzag(value))
+
+
+cdef inline int put_uvarint(Writer* w, uint64_t value) except -1 nogil:
+    reserve(w, 10)
+    w.size = poke_uvarint(w.data + w.size, value) - w.data
+    return 0
 
 
 cdef inline uint64_t read_uvarint(Reader* r, int width_bits) noexcept nogil:

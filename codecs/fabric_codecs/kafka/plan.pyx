@@ -19,9 +19,9 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, 
 from libc.string cimport memset
 
 from fabric_codecs.core.reader cimport Reader, fail, left, read_i8, read_i16, read_i32, read_i64, reader_init, take
-from fabric_codecs.core.varint cimport poke_uvarint, read_uvarint, uvarint_size
+from fabric_codecs.core.varint cimport put_uvarint, read_uvarint
 from fabric_codecs.core.writer cimport (
-    Writer, poke_u32, put, put_u16, put_u32, put_u64, put_u8, reserve, writer_bytes, writer_free, writer_init
+    Writer, poke_u32, put, put_u16, put_u32, put_u64, put_u8, writer_bytes, writer_free, writer_init
 )
 
 from fabric_codecs.errors import CodecError
@@ -69,7 +69,8 @@ cdef class Plan:
     cdef object cls
     cdef int version
     cdef bint is_flexible
-    cdef list fields, tagged  # tagged: ascending
+    cdef list fields
+    cdef dict tagged  # tag -> field
     cdef list unsaid  # (name, default) of what this version cannot say and may not leave out
     cdef int arrays
 
@@ -89,7 +90,7 @@ cdef Plan made(object cls, int version, bint is_flexible, int arrays):
     cdef Plan plan = Plan.__new__(Plan)
     cdef _Field field
     plan.cls, plan.version, plan.is_flexible, plan.arrays = cls, version, is_flexible, arrays
-    plan.fields, plan.tagged, plan.unsaid = [], [], []
+    plan.fields, plan.tagged, plan.unsaid = [], {}, []
     for declared in fields_of(cls):
         versions = declared.versions
         if not versions.first <= version <= versions.last:
@@ -107,14 +108,12 @@ cdef Plan made(object cls, int version, bint is_flexible, int arrays):
         if declared.struct is not None:
             field.inner = made(declared.struct, version, is_flexible, plan.arrays)
             plan.arrays = field.inner.arrays
-        (plan.fields if field.tag < 0 else plan.tagged).append(field)
-    plan.tagged.sort(key=tag_of)
+        if field.tag < 0:
+            plan.fields.append(field)
+        else:
+            plan.tagged[field.tag] = field
     assert plan.arrays <= ARRAYS_MAX
     return plan
-
-
-cdef int tag_of(_Field field):
-    return field.tag
 
 
 # Reading. A short reader is noticed at the end of each field, which then says its name.
@@ -236,7 +235,7 @@ cdef int read_tags(Reader* r, Plan plan, dict values, Counting* counting) except
             raise wrong(f"tag {tag}: {size} bytes with {left(r)} left", start, "TAGGED_FIELDS")
         before = tag
         count -= 1
-        field = tagged(plan, tag)
+        field = plan.tagged.get(tag)
         start = r.at
         if field is not None:
             r.end = r.at + size
@@ -257,14 +256,6 @@ cdef int read_tags(Reader* r, Plan plan, dict values, Counting* counting) except
     return 0
 
 
-cdef _Field tagged(Plan plan, int64_t tag):
-    cdef _Field field
-    for field in plan.tagged:
-        if field.tag == tag:
-            return field
-    return None
-
-
 def read(Plan plan not None, bytes frame not None, Py_ssize_t at, int elements_max):
     cdef Reader r
     cdef Counting counting
@@ -283,12 +274,6 @@ def read(Plan plan not None, bytes frame not None, Py_ssize_t at, int elements_m
 cdef object unfit(Plan plan, _Field field, object value):
     type_ = field.type(plan.is_flexible)
     return wrong(f"{field.name}: {value!r:.100} is no {type_} in version {plan.version}", 0, type_)
-
-
-cdef int put_uvarint(Writer* w, uint64_t value) except -1:
-    reserve(w, 10)
-    w.size = poke_uvarint(w.data + w.size, value) - w.data
-    return 0
 
 
 cdef int put_length(Writer* w, Py_ssize_t size, bint is_flexible, bint is_string) except -1:
@@ -383,7 +368,7 @@ cdef int put_tags(Writer* w, Plan plan, object struct) except -1:
     cdef _Field field
     cdef Writer one
     cdef list tags = list(struct.unknown_tags)
-    for field in plan.tagged:
+    for field in plan.tagged.values():
         value = getattr(struct, field.name)
         if value != field.default:
             tags = [kept for kept in tags if kept[0] != field.tag]

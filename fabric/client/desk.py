@@ -217,8 +217,9 @@ class CallDesk:
 
     def _is_fenced(self, waiting: Waiting, epoch: int) -> bool:
         """Whether the answer is from an earlier life than the one that took the call: one that had answered
-        anything before the call was made, or has answered this call, was a later one."""
-        if epoch < waiting.epoch:
+        anything before the call was made, or has answered this call, was a later one. An answer without
+        an epoch (-1) is from no life of ours."""
+        if 0 <= epoch < waiting.epoch:
             return True
         if epoch > waiting.epoch:
             waiting.epoch = epoch

@@ -229,9 +229,10 @@ class Reception:
             arguments[tool.context_parameter] = call
         if idempotency_key is not None:
             return await self._kept.answer(kept, lambda: self._outcome(tool, arguments, request))
-        if not tool.streams:
-            return "response", msgspec.json.encode(await tool.function(**arguments))
         window = request.get("fabwindow")
+        if not tool.streams:
+            answer = msgspec.json.encode(await tool.function(**arguments))
+            return "response", answer if window is None else _as_only_part(call, answer)
         if window is None:
             return "response", await self._collected(tool, arguments)
         return await self._streamed(call, key, tool, arguments, Outflow(_number(window)))
@@ -272,11 +273,7 @@ class Reception:
                     while not flow.has_room:  # ends by the deadline's timer at the latest
                         moved.clear()
                         await moved.wait()
-                    try:
-                        call.send("artifact", data)
-                    except CodecError as error:
-                        words = f"a part cannot be sent: {error}"
-                        raise ToolError(LimitExceeded.code, words) from error
+                    _send_part(call, data)
                     flow.send(len(data))
         finally:
             del self._flows[key]
@@ -316,6 +313,18 @@ def _paid(request: Envelope, tool: Tool | None) -> Spending | None:
     if not granted.covers(price):
         raise over_budget(f"{request.subject} costs {price}, {granted} is left (calls/thousandths)", chain)
     return Spending(granted - price, chain)
+
+
+def _send_part(call: Call, data: bytes) -> None:
+    try:
+        call.send("artifact", data)
+    except CodecError as error:
+        raise ToolError(LimitExceeded.code, f"a part cannot be sent: {error}") from error
+
+
+def _as_only_part(call: Call, answer: bytes) -> bytes:
+    _send_part(call, answer)
+    return b"null"
 
 
 def _number(text: str) -> int:

@@ -4,11 +4,13 @@ Above: `fabric.connect`, `fabric.node`, edges, CLI. Below: `fabric.jetstream` an
 """
 
 from fabric.client.agent import Agent
+from fabric.client.audit import Finding
 from fabric.client.call import Invocation, Progress, Reply
 from fabric.client.cards import AgentCard, Skill, ToolContract, ToolSpec
 from fabric.client.channel import Channel
 from fabric.client.context import handling
 from fabric.client.crew import Crew
+from fabric.client.durable import DurableMember
 from fabric.client.failure import failure_of
 from fabric.client.inbox import Inbox, InboxPublisher
 from fabric.client.inbox_owner import OwnedInbox
@@ -38,7 +40,9 @@ __all__ = [
     "ChannelPublisher",
     "Crew",
     "Crossing",
+    "DurableMember",
     "Fabric",
+    "Finding",
     "Inbox",
     "InboxPublisher",
     "Invocation",

@@ -1,15 +1,16 @@
 """Channels: named logs that exist as soon as somebody uses them. Publish one message and await its Receipt,
-or open a publisher and keep thousands in flight; `join` is in `member`."""
+or open a publisher and keep thousands in flight; who joins is in `member` and `durable`."""
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
-from typing import Literal, get_args
+from typing import get_args, overload
 
 from fabric import subjects
+from fabric.client.catchup import Since
 from fabric.client.context import current_handling
+from fabric.client.durable import DurableMember
 from fabric.client.identity import Identity
-from fabric.client.member import Member, Since
+from fabric.client.member import Member
 from fabric.client.outbox import cause_attributes, completed, encoded, template
 from fabric.client.publisher import ChannelPublisher, Delivery
 from fabric.client.receipt import Receipt
@@ -123,15 +124,45 @@ class Channel:
         self._concrete()
         return ChannelPublisher(self, window, delivery, on_outcome)
 
-    def join(self, handler: Callable[[Envelope], object] | None = None, *, since: Since = "now") -> Member:
+    @overload
+    def join(
+        self,
+        handler: Callable[[Envelope], object] | None = None,
+        *,
+        since: Since = "now",
+    ) -> Member: ...
+
+    @overload
+    def join(
+        self, *, durable: str, since: Since = "now", take_over: bool = False, anew: bool = False
+    ) -> DurableMember: ...
+
+    def join(
+        self,
+        handler: Callable[[Envelope], object] | None = None,
+        *,
+        since: Since = "now",
+        durable: str | None = None,
+        take_over: bool = False,
+        anew: bool = False,
+    ) -> Member | DurableMember:
         """Become a member, for as long as `async with` lasts: `async with channel.join() as member: async
         for envelope in member`.
 
         With a `handler` each message is handed to it as it comes, without a task and without a queue; it
         must not wait. `since`: "now", "beginning", a sequence (of one channel's log), or a time. History
         holds durable messages only.
+
+        `durable` names a cursor that survives this process: the next that joins under the same name, here or
+        elsewhere, goes on where this one ended; `since` says where the first begins. One process at a time
+        has it: `take_over` replaces a live one. `anew` begins at `since` again. See `DurableMember`; it is
+        iterated and takes no handler.
         """
-        return Member(self.identity.link, self.name, handler, since)
+        if durable is None:
+            return Member(self.identity.link, self.name, handler, since)
+        if handler is not None:
+            raise InvalidName("durable member", durable, "it is iterated; it takes no handler")
+        return DurableMember(self.identity, self.name, durable, since, take_over=take_over, anew=anew)
 
     # For publishers
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from fabric.client.agent import Agent
+from fabric.client.audit import Finding, audit
 from fabric.client.call import Invocation, Progress, Reply, Terms, call
 from fabric.client.cards import AgentCard, Skill
 from fabric.client.channel import Channel
@@ -230,6 +231,11 @@ class Fabric(Identity):
     def dead(self) -> DeadLetters:
         """What queues, inboxes and durable members gave up; see `DeadLetters`."""
         return DeadLetters(self)
+
+    async def audit(self, owner: str | None = None) -> list[Finding]:
+        """The account of every durable member, inbox and queue worker, or of one owner's, checked against the
+        logs; see `Finding`. Raises PermissionDenied without the right to history."""
+        return await audit(self, None if owner is None else encode_level(owner))
 
     async def story(self, conversation: str) -> list[Crossing]:
         """What the journal holds of a conversation, record by record; `fabric.client.tree_of` makes a tree

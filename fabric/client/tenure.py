@@ -5,12 +5,13 @@
 | none, or ended cleanly               | -                 | -           | ours, with the next epoch |
 | open, of another process             | no                | -           | ours: that life crashed |
 | open, of another process, or of this | yes               | no          | NameInUse |
-| open, of another process, or of this | yes               | yes         | ours: the former learns it when it writes or confirms |
+| open, of another process, or of this | yes               | yes         | ours: the former is fenced |
 
-A life that has heard nothing of its record for `CONFIRM_S` (it had nothing to write, or was stopped and went
-on) asks before it acts again: so one that was replaced meanwhile does nothing more. A write whose answer was
-lost is repeated, word for word, before any other. Above: `durable`. Below: `jetstream.state`, `lease`. Cost: a
-round trip for each write, and for the first act after a second without one.
+Whoever was fenced learns it with its next write. A life that has heard nothing of its record for `CONFIRM_S`
+(it had nothing to write, or was stopped and went on) asks before it acts again, so one that was replaced
+meanwhile does nothing more. A write whose answer was lost is repeated, word for word, before any other.
+Above: `durable`. Below: `jetstream.state`, `lease`. Cost: a round trip for each write, and for the first act
+after a second without one.
 """
 
 from typing import Generic, TypeVar
@@ -20,12 +21,13 @@ import msgspec
 from fabric.client.lease import lease_held
 from fabric.client.link import Link
 from fabric.clock import monotonic
-from fabric.errors import Fenced, NameInUse
+from fabric.errors import Fenced, LimitExceeded, NameInUse
 from fabric.rules.accounts import Holder
 
 __all__ = ["Tenure"]
 
 CONFIRM_S = 1.0
+RECORD_BYTES_MAX = 768 << 10  # the server takes 1 MiB
 
 H = TypeVar("H", bound=Holder)
 
@@ -57,17 +59,24 @@ class Tenure(Generic[H]):
             raise NameInUse(former.name, f"{former.connection}.{former.process}")
         return former
 
-    async def write(self, record: H) -> None:
-        """Write the record. Raises Fenced for good; Refused or Unreachable when it has to be tried again."""
+    async def write(self, record: H) -> int:
+        """Write a record unlike any before; answers its size. Raises Fenced for good; LimitExceeded when it
+        is too large, and nothing was written; Refused or Unreachable when it has to be tried again."""
+        value = msgspec.json.encode(record)
+        if len(value) > RECORD_BYTES_MAX:
+            raise LimitExceeded("bytes of a holder's record", allowed=RECORD_BYTES_MAX, actual=len(value))
         if self._unsure is not None:
             await self._put(self._unsure)
-        await self._put(msgspec.json.encode(record))
+        await self._put(value)
+        return len(value)
 
     async def confirm(self) -> None:
         """Ask whether the record is still ours, unless that was heard within the last second. Raises as
         `write`."""
+        if self.fenced is not None:
+            raise self.fenced
         asked = monotonic()
-        if asked - self._heard_at < CONFIRM_S and self.fenced is None:
+        if asked - self._heard_at < CONFIRM_S:
             return
         if self._unsure is not None:
             await self._put(self._unsure)
@@ -75,7 +84,6 @@ class Tenure(Generic[H]):
         found = await self._link.state.get(self._subject)
         if found.revision != self._revision:
             self.fenced = Fenced(self._subject, "another process wrote it meanwhile")
-        if self.fenced is not None:
             raise self.fenced
         self._heard_at = asked
 

@@ -177,13 +177,13 @@ cdef bytes answer(Message* m, Lifted* to, list kept):
         field = find(&m.result, name, len(name))
         if field != NULL and field.first == c"{":
             keep_beside(m, to, name, len(name))
-            return event(to, raw_of(m, field), name.decode(), "1.0")
+            return event(m, to, field, name.decode(), "1.0")
     field = find(&m.result, b"kind", 4)
     if field != NULL and field.first == c'"':
         return old_answer(m, to, kept, undone(m, field).decode())
     field = find(&m.result, b"status", 6)
     if field != NULL and field.first == c"{" and find(&m.result, b"id", 2) != NULL:
-        return event(to, raw_of(m, m.rpc.result), "result", "1.0")
+        return event(m, to, m.rpc.result, "result", "1.0")
     tell_str(to, DATACONTENTTYPE, WHOLE)
     kind(to, "response", "1.0", "result")
     return raw_of(m, m.rpc.result)
@@ -202,7 +202,7 @@ cdef bytes old_answer(Message* m, Lifted* to, list kept, str said):
     """A result of 0.3 says its kind inside."""
     names = {"task": "task", "status-update": "statusUpdate", "artifact-update": "artifactUpdate"}
     if said in names:
-        return event(to, raw_of(m, m.rpc.result), names[said], "0.3")
+        return event(m, to, m.rpc.result, names[said], "0.3")
     tell_str(to, DATACONTENTTYPE, WHOLE)
     tell_text(m, to, kept, CORRELATIONID, find(&m.result, b"contextId", 9))
     if said == "message":
@@ -211,9 +211,12 @@ cdef bytes old_answer(Message* m, Lifted* to, list kept, str said):
     return raw_of(m, m.rpc.result)
 
 
-cdef bytes event(Lifted* to, bytes raw, str name, str version):
+cdef bytes event(Message* m, Lifted* to, const Field* field, str name, str version):
     """A task or an update; what its state says of the call is `outcome`'s to know."""
-    found = read_event(raw, name)
+    try:
+        found = read_event(raw_of(m, field), name)
+    except CodecError as broken:
+        raise invalid(broken.what, field.start + broken.offset, "A2A 1.0.1, 4.1", INVALID_REQUEST) from broken
     for which, said in ((SUBJECT, found.task_id), (CORRELATIONID, found.conversation)):
         if said and said.isprintable():
             tell_str(to, which, said)

@@ -257,7 +257,7 @@ cdef int take_mark(Lifted* to, Scan* s, const Field* field, str protocol, list k
                 return 1
         raise CodecError(
             f"{(<const char*>field.name)[:field.name_size].decode()!r} is no text of 1 to {CONVERSATION_CHARS_MAX} characters"
-            " without control characters", protocol=protocol, offset=field.start, reason=-32602,
+            " without control characters", protocol=protocol, offset=field.start, clause="CloudEvents 1.0.2", reason=-32602,
         )
     if size == 4 and memcmp(name, b"loss", 4) == 0:
         return take_losses(to, s, field)

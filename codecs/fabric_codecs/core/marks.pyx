@@ -64,5 +64,5 @@ cdef bint is_reserved(const unsigned char* name, Py_ssize_t size):
 
 cdef frozenset RESERVED = frozenset((
     b"loss", b"native", b"data", b"text", b"error", b"tool", b"contract", b"conversation", b"progress", b"total", b"code",
-    b"retriable", b"reason",
+    b"retriable", b"reason", b"argument",
 ))

@@ -11,6 +11,7 @@ Above: the edge, `translate`. Below: `core.rpcfields`, `core.lifted`. HTTP heade
 | JSON-RPC error                          | error    | `{"code","message","retriable","data"}`, the error itself inside  |
 | notifications/progress                  | progress | `progress`, `total`, `message`                                    |
 | notifications/cancelled                 | cancel   | `{"reason"}`                                                      |
+| tasks/cancel                            | cancel   | whole                                                             |
 | notifications/resources/updated of ours | event .. | `_meta["io.agentfabric/data"]`, `/text` or `/data_base64`         |
 | notifications/tasks; `resultType` task  | status   | whole                                                             |
 | any other request, notification, result | request, event, response | whole                                             |
@@ -135,7 +136,8 @@ cdef bytes request(Message* m, Lifted* to, list kept, str target):
         return tool_call(m, to, kept, target)
     method_line(m, to, kept)
     name_subject(m, to, kept, target)
-    return whole(m, to, kept, "request", m.rpc.params)
+    gives_up = is_string(&m.rpc.s, m.rpc.method, b"tasks/cancel", 12)
+    return whole(m, to, kept, "cancel" if gives_up else "request", m.rpc.params)
 
 
 cdef bytes tool_call(Message* m, Lifted* to, list kept, str target):
@@ -164,7 +166,7 @@ cdef bytes tool_call(Message* m, Lifted* to, list kept, str target):
         if not is_attribute(text.text, text.size):
             raise invalid("params.name holds a control character", name.start, "MCP tools, Tool Names")
         tell(to, SUBJECT, text.text, text.size)
-    if content != NULL and content.first == c'"' and arguments != NULL:
+    if content != NULL or find(&m.meta, b"io.agentfabric/argument", 23) != NULL:
         return unwrapped(m, to, kept, content, arguments)
     take_meta(m, to, kept, True)
     json_kind(
@@ -175,16 +177,16 @@ cdef bytes tool_call(Message* m, Lifted* to, list kept, str target):
 
 
 cdef bytes unwrapped(Message* m, Lifted* to, list kept, const Field* content, const Field* arguments):
-    """Arguments that `lower` made of data that is no JSON object, by the one member that they have."""
-    found = scan(raw_of(m, arguments), protocol="mcp")
-    name = found.names()[0] if len(found) == 1 else ""
-    data = carried_value(name, found.get(name), "")
+    """Arguments of another content type, or those that `lower` made of data that is no JSON object."""
+    cdef Field* wrapped = find(&m.meta, b"io.agentfabric/argument", 23)
+    cdef bytes data = b"{}" if arguments == NULL else raw_of(m, arguments)
+    if wrapped != NULL and wrapped.first == c'"':
+        name = undone(m, wrapped).decode()
+        held = carried_value(name, scan(data, protocol="mcp").get(name), "")
+        data = data if held is None else held
     take_meta(m, to, kept, True)
-    if data is None:
-        tell_str(to, DATACONTENTTYPE, "application/json")
-        data = found.raw
-    else:
-        tell_content(m, to, kept, content)
+    tell_content(m, to, kept, content)
+    tell_str(to, DATACONTENTTYPE, "application/json")
     kind(to, "request")
     tell_str(to, FABMETHOD, "tools/call")
     return data

@@ -21,7 +21,7 @@ or ride in `_meta["io.agentfabric/native"]`. The id is the request's when `fabco
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memmove
 
-from fabric_codecs.core.forms cimport OBJECT, TEXT, Form, is_usual_type, judge, put_data, put_typed_id
+from fabric_codecs.core.forms cimport JSON, OBJECT, TEXT, Form, is_usual_type, judge, put_data, put_typed_id
 from fabric_codecs.core.marks cimport (
     DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABLIVE, FABLOSS, FABMETHOD, ID, SUBJECT, TRACEPARENT,
     TRACESTATE, TYPE, Value,
@@ -91,7 +91,7 @@ cdef int dispatch(
     bytes client_info,
 ) except -1:
     cdef Value* kind = &l.told.known[FABKIND]
-    if is_text(kind, b"request", 7):
+    if is_text(kind, b"request", 7) or (l.form.is_whole and is_text(&l.told.known[FABMETHOD], b"tasks/cancel", 12)):
         return put_request(l, envelope, lost, natives, request_id, client_info)
     if is_text(kind, b"response", 8) or (l.form.is_whole and is_text(kind, b"status", 6) and is_result(l)):
         return put_response(l, envelope, lost, natives, request_id, server_info)
@@ -101,6 +101,8 @@ cdef int dispatch(
         return put_own(l, envelope, lost)
     if is_text(kind, b"progress", 8) and l.form.form == OBJECT:
         return put_progress(l, envelope, lost, natives, progress_token)
+    if is_text(kind, b"cancel", 6) and is_text(&l.told.known[FABMETHOD], b"CancelTask", 10) and l.told.known[SUBJECT].text != NULL:
+        return put_task_cancel(l, envelope, lost, natives, request_id)
     if is_text(kind, b"cancel", 6):
         return put_cancel(l, envelope, lost, natives, request_id)
     return put_event(l, envelope, lost, natives)
@@ -224,8 +226,6 @@ cdef int put_request(Lowering* l, Envelope envelope, tuple lost, dict natives, b
         put_data(&l.out, l.form.form, envelope.data, b"", 0)
         put_u8(&l.out, c"}")
         l.form.tells_content = True
-        if l.told.known[DATACONTENTTYPE].text == NULL:
-            natives = content_told(natives)
     if natives is not None:
         put_members(&l.out, natives.get("params"))
     put_u8(&l.out, c",")
@@ -233,24 +233,21 @@ cdef int put_request(Lowering* l, Envelope envelope, tuple lost, dict natives, b
         skip |= 1ULL << FABCORR
     if is_text(&l.told.known[FABMETHOD], b"tools/call", 10):
         skip |= 1ULL << FABMETHOD
-    put_meta(l, lost, natives, skip, client_meta(client_info) if l.is_modern else None)
+    put_meta(l, lost, natives, skip, request_meta(l, client_info))
     return put_u8(&l.out, c"}")
 
 
-cdef dict content_told(dict natives):
-    """Data without a content type is JSON; beside wrapped arguments that must be said."""
-    told = dict(natives) if natives is not None else {"": []}
-    told["_meta"] = [("io.agentfabric/datacontenttype", b'"application/json"'), *told.get("_meta", ())]
-    return told
-
-
-cdef bytes client_meta(bytes client_info):
-    if client_info is None:
-        return b'"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}'
-    return (
-        b'"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}'
-        b',"io.modelcontextprotocol/clientInfo":' + client_info
-    )
+cdef bytes request_meta(Lowering* l, bytes client_info):
+    """What a modern request says of itself, and under which name data stands in the arguments that are none by themselves."""
+    said = []
+    if l.is_modern:
+        said.append(b'"io.modelcontextprotocol/protocolVersion":"2026-07-28"')
+        said.append(b'"io.modelcontextprotocol/clientCapabilities":{}')
+        if client_info is not None:
+            said.append(b'"io.modelcontextprotocol/clientInfo":' + client_info)
+    if l.form.form != OBJECT:
+        said.append(b'"io.agentfabric/argument":' + (b'"data"' if l.form.form == JSON else b'"text"' if l.form.form == TEXT else b'"data_base64"'))
+    return b",".join(said) if said else None
 
 
 cdef bytes server_meta(Lowering* l, bytes server_info):
@@ -322,6 +319,19 @@ cdef int put_progress(Lowering* l, Envelope envelope, tuple lost, dict natives, 
         put_members(&l.out, natives.get("params"))
     put_u8(&l.out, c",")
     put_meta(l, lost, natives, OWN_REQUEST | 1ULL << FABCORR | 1ULL << FABMETHOD, None)
+    return put_u8(&l.out, c"}")
+
+
+cdef int put_task_cancel(Lowering* l, Envelope envelope, tuple lost, dict natives, bytes request_id) except -1:
+    """The cancel of a task: a request of the tasks extension."""
+    put_id(l, request_id)
+    put(&l.out, b',"method":"tasks/cancel","params":{"taskId":', 44)
+    put_value_string(&l.out, &l.told.known[SUBJECT])
+    put_u8(&l.out, c",")
+    more = request_meta(l, None) if l.form.form == OBJECT else None
+    if l.form.form == OBJECT:
+        more = (b"" if more is None else more + b",") + b'"io.agentfabric/data":' + envelope.data
+    put_meta(l, lost, natives, OWN_REQUEST | 1ULL << FABCORR, more)
     return put_u8(&l.out, c"}")
 
 

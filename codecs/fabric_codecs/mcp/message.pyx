@@ -129,6 +129,7 @@ cdef bint is_content(const Field* field) noexcept nogil:
         is_named(field, b"io.agentfabric/datacontenttype", 30) or is_named(field, b"io.agentfabric/data", 19)
         or is_named(field, b"io.agentfabric/text", 19) or is_named(field, b"io.agentfabric/data_base64", 26)
         or is_named(field, b"io.agentfabric/fabkind", 22) or is_named(field, b"io.agentfabric/error", 20)
+        or is_named(field, b"io.agentfabric/argument", 23)
     )
 
 

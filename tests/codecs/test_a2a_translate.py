@@ -1,0 +1,437 @@
+"""A2A messages and envelopes of any origin: what each becomes in the other form, in 1.0 and in 0.3."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from helpers.json_envelopes import NOW_US, envelope, envelopes, malformed, packed
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fabric_codecs.a2a.lift import WHOLE, lift
+from fabric_codecs.a2a.lower import lower
+from fabric_codecs.a2a.spelling import METHODS, OLD_STATES, to_new, to_old
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.translate.losses import LossCode
+
+
+def lifted(message: object, **named: Any) -> Envelope:
+    raw = message if isinstance(message, bytes) else packed(message)
+    return lift(raw, source="/a2a/ann", fresh_id="f-1", now_us=NOW_US, **named).message
+
+
+def rpc(**members: object) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": 7, **members}
+
+
+def sent(*parts: object, method: str = "SendMessage", **more: object) -> dict[str, object]:
+    message = {"messageId": "m-1", "role": "ROLE_USER", "parts": list(parts), **more}
+    return rpc(method=method, params={"message": message})
+
+
+def old(*parts: object, **more: object) -> dict[str, object]:
+    message = {"kind": "message", "messageId": "m-1", "role": "user", "parts": list(parts), **more}
+    return rpc(method="message/send", params={"message": message})
+
+
+def status(state: str, **more: object) -> dict[str, object]:
+    return {"taskId": "t-1", "contextId": "c-1", "status": {"state": state}, **more}
+
+
+TASK = {"id": "t-1", "contextId": "c-1", "status": {"state": "TASK_STATE_WORKING"}}
+RAW = base64.b64encode(b"\xff\0").decode()
+
+
+# ---- lift
+
+
+def test_a_message_becomes_a_request_with_what_its_one_part_holds() -> None:
+    message = sent(
+        {"data": {"x": 1.50}}, contextId="c-1", metadata={"k": [1], "io.agentfabric/causationid": "e-0"}
+    )
+    request = lifted(message, target="a.b", traceparent="00-a-b-01")
+    assert request.data == b'{"x":1.5}'
+    assert request.attributes() == {
+        "id": "m-1",
+        "source": "/a2a/ann",
+        "type": "io.agentfabric.request",
+        "subject": "a.b",
+        "time": "2026-11-21T04:00:00.000000Z",
+        "datacontenttype": "application/json",
+        "traceparent": "00-a-b-01",
+        "correlationid": "c-1",
+        "causationid": "e-0",
+        "fabkind": "request",
+        "fabproto": "a2a",
+        "fabver": "1.0",
+        "fabmethod": "SendMessage",
+        "fabcorr": "aTo3",
+    }
+    assert request.native == [("metadata/k", b"[1]")]
+
+
+@pytest.mark.parametrize(
+    ("part", "content_type", "data"),
+    [
+        ({"text": 'say "hi"'}, "text/plain", b'say "hi"'),
+        ({"text": "a,b", "mediaType": "text/csv"}, "text/csv", b"a,b"),
+        ({"data": [1, 2.0]}, "application/json", b"[1,2.0]"),
+        ({"data": None, "mediaType": "application/x+json"}, "application/x+json", b"null"),
+        ({"raw": RAW}, "application/octet-stream", b"\xff\0"),
+        ({"raw": RAW, "mediaType": "image/png"}, "image/png", b"\xff\0"),
+        ({"url": "https://x"}, WHOLE, None),
+        ({"text": "x", "filename": "f"}, WHOLE, None),
+        ({"text": "x", "metadata": {"k": 1}}, WHOLE, None),
+    ],
+)
+def test_a_part_is_what_it_holds_or_the_message_comes_whole(
+    part: object, content_type: str, data: bytes | None
+) -> None:
+    message = sent(part)
+    request = lifted(message)
+    assert request.get("datacontenttype") == content_type
+    assert request.data == (packed(message["params"]["message"]) if data is None else data)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("part", "content_type", "data"),
+    [
+        ({"kind": "text", "text": "x"}, "text/plain", b"x"),
+        ({"kind": "data", "data": {"a": 1}}, "application/json", b'{"a":1}'),
+        ({"kind": "file", "file": {"bytes": RAW, "mimeType": "image/png"}}, "image/png", b"\xff\0"),
+        ({"kind": "file", "file": {"uri": "https://x"}}, WHOLE, None),
+        ({"text": "x"}, WHOLE, None),
+    ],
+)
+def test_parts_of_0_3_are_read_by_their_kind(part: object, content_type: str, data: bytes | None) -> None:
+    request = lifted(old(part))
+    assert (request.get("datacontenttype"), request.get("fabver")) == (content_type, "0.3")
+    if data is not None:
+        assert (request.data, request.native) == (data, [])
+
+
+def test_several_parts_come_whole_and_beside_them_what_the_request_said() -> None:
+    message = sent({"text": "a"}, {"text": "b"}, contextId="c-1", taskId="t-1")
+    message["params"] |= {"configuration": {"historyLength": 1}, "metadata": {"k": 1}}  # type: ignore[operator]
+    request = lifted(message)
+    assert (request.get("datacontenttype"), request.correlationid) == (WHOLE, "c-1")
+    assert request.native == [("request/k", b"1"), ("params/configuration", b'{"historyLength":1}')]
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "method", "subject"),
+    [
+        ({"task": TASK}, "status", "task", "t-1"),
+        (TASK, "status", "result", "t-1"),
+        ({"statusUpdate": status("TASK_STATE_WORKING")}, "status", "statusUpdate", "t-1"),
+        ({"statusUpdate": status("TASK_STATE_COMPLETED")}, "response", "statusUpdate", "t-1"),
+        (
+            {"artifactUpdate": {"taskId": "t-1", "contextId": "c-1", "artifact": {}}},
+            "artifact",
+            "artifactUpdate",
+            "t-1",
+        ),
+        ({"kind": "status-update", **status("working")}, "status", "statusUpdate", "t-1"),
+        ({"kind": "task", **TASK, "status": {"state": "completed"}}, "response", "task", "t-1"),
+        ({"tasks": [], "nextPageToken": ""}, "response", "result", None),
+    ],
+)
+def test_tasks_and_their_events_come_whole(
+    result: object, kind: str, method: str, subject: str | None
+) -> None:
+    event = lifted(rpc(result=result))
+    assert (event.kind, event.get("fabmethod"), event.subject) == (kind, method, subject)
+    assert event.get("datacontenttype") == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("TASK_STATE_FAILED", "failed"),
+        ("TASK_STATE_REJECTED", "refused"),
+        ("TASK_STATE_CANCELED", "cancelled"),
+    ],
+)
+def test_a_task_that_ended_badly_is_a_failure_with_itself_inside(state: str, code: str) -> None:
+    update = status(state, status={"state": state, "message": {"parts": [{"text": "why"}]}})
+    failure = json.loads(lifted(rpc(result={"statusUpdate": update})).data)
+    assert failure == {"code": code, "message": "why", "retriable": False, "data": update}
+
+
+def test_operations_come_whole_and_a_cancel_is_one() -> None:
+    get = lifted(rpc(method="GetTask", params={"id": "t-1", "historyLength": 2}))
+    assert (get.kind, get.subject, get.data) == ("request", "t-1", b'{"id":"t-1","historyLength":2}')
+    assert [lifted(rpc(method=m, params={"id": "t"})).kind for m in ("CancelTask", "tasks/cancel")] == [
+        "cancel"
+    ] * 2
+
+
+# ---- lower
+
+
+def test_an_event_is_a_message_that_waits_for_nothing() -> None:
+    message = lower(envelope(b'{"t": 21.5}', subject="a.b", fabproto="kafka")).message
+    assert json.loads(message) == {
+        "jsonrpc": "2.0",
+        "id": "e-1",
+        "method": "SendMessage",
+        "params": {
+            "message": {
+                "messageId": "e-1",
+                "role": "ROLE_USER",
+                "parts": [{"data": {"t": 21.5}}],
+                "metadata": {
+                    "io.agentfabric/source": "/mqtt/t1",
+                    "io.agentfabric/subject": "a.b",
+                    "io.agentfabric/fabkind": "event",
+                    "io.agentfabric/fabproto": "kafka",
+                },
+            },
+            "configuration": {"returnImmediately": True},
+        },
+    }
+    assert b'{"t": 21.5}' in message
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (
+            b'{"n":9007199254740993}',
+            {"raw": base64.b64encode(b'{"n":9007199254740993}').decode(), "mediaType": "application/json"},
+        ),
+        (b"1e400", {"raw": base64.b64encode(b"1e400").decode(), "mediaType": "application/json"}),
+        (b"9007199254740992", {"data": 9007199254740992}),
+        (b"0.1000000000000000", {"data": 0.1}),
+    ],
+)
+def test_numbers_that_a_double_does_not_hold_go_as_bytes(data: bytes, part: object) -> None:
+    message = lower(envelope(data)).message
+    assert json.loads(message)["params"]["message"]["parts"] == [part]
+    assert lifted(message).data == data
+
+
+def test_a_response_is_the_agents_message_in_its_context() -> None:
+    result = json.loads(lower(envelope(b"1", fabkind="response", correlationid="c-1"), task_id="t").message)[
+        "result"
+    ]
+    told = {name: result["message"][name] for name in ("messageId", "role", "contextId", "taskId", "parts")}
+    assert told == {
+        "messageId": "e-1",
+        "role": "ROLE_AGENT",
+        "contextId": "c-1",
+        "taskId": "t",
+        "parts": [{"data": 1}],
+    }
+
+
+def test_a_step_is_a_status_of_the_task_and_comes_back_as_a_step() -> None:
+    step = b'{"progress":1,"total":3,"message":"on it"}'
+    message = lower(envelope(step, fabkind="progress"), task_id="t-1", context_id="c-1").message
+    update = json.loads(message)["result"]["statusUpdate"]
+    assert (update["taskId"], update["contextId"], update["status"]["state"]) == (
+        "t-1",
+        "c-1",
+        "TASK_STATE_WORKING",
+    )
+    again = lifted(message)
+    assert (again.kind, again.data, again.subject) == ("progress", step, "t-1")
+
+
+def test_a_status_of_an_mcp_task_is_said_in_a2as_words() -> None:
+    data = b'{"taskId":"t","status":"input_required"}'
+    message = lower(
+        envelope(data, fabkind="status", datacontenttype="application/mcp+json", subject="t")
+    ).message
+    assert json.loads(message)["result"]["statusUpdate"]["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
+
+
+def test_an_envelope_without_a_task_says_that_its_id_stands_for_one() -> None:
+    lowered = lower(Envelope(b"1", id="e-1", source="/x/y", type="t", fabkind="artifact"))
+    assert [loss.code for loss in lowered.losses] == [LossCode.TASK_ID_ALIASED]
+    assert json.loads(lowered.message)["result"]["artifactUpdate"]["taskId"] == "e-1"
+
+
+def test_a_failure_of_ours_comes_back_as_it_was() -> None:
+    failure = b'{"code":"refused","message":"busy","retriable":true,"data":{"depth":3}}'
+    message = lower(envelope(failure, fabkind="error", fabcorr="aTo3")).message
+    error = json.loads(message)["error"]
+    assert (error["code"], error["message"], error["data"][0]["reason"]) == (-32603, "busy", "REFUSED")
+    assert lifted(message).data == failure
+
+
+def test_a_cancel_is_of_the_task_and_refused_without_one() -> None:
+    message = json.loads(lower(envelope(b'{"reason":"late"}', fabkind="cancel", subject="t-1")).message)
+    assert (message["method"], message["params"]["id"]) == ("CancelTask", "t-1")
+    assert message["params"]["metadata"]["io.agentfabric/reason"] == "late"
+    with pytest.raises(CodecError, match="names no task"):
+        lower(Envelope(b"", id="e-1", source="/x/y", type="t", fabkind="cancel"))
+
+
+def test_losses_are_told_with_field_and_outcome() -> None:
+    lowered = lower(envelope(b"{", datacontenttype="application/json", fabloss="NO_METADATA"))
+    told = json.loads(lowered.message)["params"]["message"]["metadata"]["io.agentfabric/loss"]
+    assert [one["code"] for one in told] == ["NO_METADATA", "CONTENT_TYPE_GUESSED"]
+    assert lifted(lowered.message).get("fabloss") == "NO_METADATA,CONTENT_TYPE_GUESSED"
+
+
+# ---- there and back
+
+WHOLES = [
+    sent({"text": "a"}, {"url": "https://x"}),
+    sent({"text": "a", "filename": "f"}, method="SendStreamingMessage", x=1),
+    rpc(method="GetTask", params={"id": "t", "x": 2**70}),
+    rpc(method="CancelTask", params={"id": "t"}),
+    rpc(result={"task": TASK}),
+    rpc(result={"task": {**TASK, "status": {"state": "TASK_STATE_FAILED"}}}),
+    rpc(result={"statusUpdate": status("TASK_STATE_COMPLETED", x=1.0)}),
+    rpc(result={"artifactUpdate": {"taskId": "t", "contextId": "c", "artifact": {"parts": []}}}),
+    rpc(result=TASK),
+    rpc(result={"tasks": []}),
+    rpc(error={"code": -32001, "message": "no task", "data": [{"@type": "x"}]}),
+]
+
+
+@pytest.mark.parametrize("message", WHOLES)
+def test_what_comes_whole_leaves_byte_for_byte(message: dict[str, object]) -> None:
+    assert lower(lifted(message)).message == packed(message)
+
+
+KEPT = (
+    "id",
+    "type",
+    "time",
+    "subject",
+    "fabkind",
+    "datacontenttype",
+    "correlationid",
+    "causationid",
+    "partitionkey",
+    "ext1",
+)
+
+
+@pytest.mark.parametrize("version", ["1.0", "0.3"])
+@given(sent=envelopes(("request", "event", "presence", "response")))
+def test_there_and_back_keeps_what_no_loss_names(version: str, sent: Envelope) -> None:
+    lowered = lower(sent, version=version)
+    again = lifted(lowered.message)
+    if version == "1.0":
+        assert again.data == sent.data
+        assert {name: again.get(name) for name in KEPT} == {name: sent.get(name) for name in KEPT}
+        ours = [entry for entry in again.native if not entry[0].startswith("metadata/io.agentfabric/")]
+        assert ours == sent.native
+    assert lowered.losses == ()
+
+
+STATES = st.sampled_from(sorted(OLD_STATES))
+PARTS = st.lists(
+    st.builds(lambda text: {"text": text}, st.text(st.characters(exclude_categories=("Cs",)), max_size=5))
+    | st.just({"data": {"n": 1.0}})
+    | st.just({"raw": RAW, "mediaType": "image/png", "filename": "f"})
+    | st.just({"url": "https://x", "metadata": {"k": 9007199254740993}}),
+    max_size=3,
+)
+
+
+@given(STATES, PARTS)
+def test_0_3_and_back_is_the_same_message(state: str, parts: list[object]) -> None:
+    words = {"messageId": "m", "role": "ROLE_AGENT", "parts": parts, "vendor": 1}
+    artifact = {"artifactId": "a", "parts": parts}
+    for message in (
+        sent(*parts, contextId="c"),
+        rpc(result={"message": words}),
+        rpc(result={"statusUpdate": status(state, status={"state": state, "message": words})}),
+        rpc(
+            result={"artifactUpdate": {"taskId": "t", "contextId": "c", "artifact": artifact, "append": True}}
+        ),
+        rpc(
+            result={"task": {**TASK, "status": {"state": state}, "artifacts": [artifact], "history": [words]}}
+        ),
+    ):
+        assert json.loads(to_new(to_old(packed(message)))) == message
+
+
+@pytest.mark.parametrize("new", METHODS)
+def test_methods_have_a_name_in_both_versions(new: str) -> None:
+    message = packed(rpc(method=new, params={"id": "t"}))
+    assert json.loads(to_old(message))["method"] == METHODS[new]
+    assert to_new(to_old(message)) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        rpc(method="ListTasks", params={}),
+        sent(role="ROLE_UNSPECIFIED"),
+        rpc(result={"statusUpdate": status("TASK_STATE_ODD")}),
+    ],
+)
+def test_what_0_3_has_no_word_for_is_refused(message: dict[str, object]) -> None:
+    with pytest.raises(CodecError, match="no name in the other version"):
+        to_old(packed(message))
+
+
+def test_a_task_that_was_asked_for_is_no_deeper_in_1_0() -> None:
+    message = packed(rpc(result={"kind": "task", **TASK, "status": {"state": "working"}}))
+    assert json.loads(to_new(message))["result"] == {"task": TASK}
+    assert json.loads(to_new(message, method="tasks/get"))["result"] == TASK
+
+
+# ---- malformed
+
+VALID = [
+    packed(sent({"data": {"x": "é", "n": -1.5e3}}, metadata={"k": 1})),
+    packed(old({"kind": "text", "text": "x"})),
+    packed(rpc(result={"statusUpdate": status("TASK_STATE_FAILED")})),
+]
+
+
+@pytest.mark.parametrize("message", VALID)
+def test_a_message_cut_or_bent_anywhere_is_refused_with_the_place(message: bytes) -> None:
+    assert lifted(message)
+    for broken in malformed(message):
+        with pytest.raises(CodecError) as refused:
+            lifted(broken)
+        assert 0 <= refused.value.offset <= len(broken)
+        assert refused.value.reason in (-32700, -32600, -32602)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "said"),
+    [
+        (b"[]", -32600, "a batch"),
+        (b'{"jsonrpc":"2.0","method":"SendMessage","params":{}}', -32600, "no notifications"),
+        (rpc(method="SendMessage"), -32602, "message is missing"),
+        (rpc(method="SendMessage", params={"message": []}), -32602, "message is missing"),
+        (rpc(method="GetTask", params={"message": {}}), -32602, "sends none"),
+        (rpc(method="SendMessage", params={"message": {"parts": [{}]}}), -32602, "messageId"),
+        (sent({"text": "x"}, messageId=""), -32602, "messageId"),
+        (sent({"text": "x"}, messageId="x" * 65), -32602, "allowed are 64"),
+        (sent({"text": "x"}, messageId="a\nb"), -32602, "control character"),
+        (sent(), -32602, "parts is missing or empty"),
+        (
+            rpc(method="SendMessage", params={"message": {"messageId": "m", "parts": {}}}),
+            -32602,
+            "parts is missing",
+        ),
+        (sent({"raw": "???"}), -32602, "no base64"),
+        (sent({"text": "x"}, metadata={"io.agentfabric/conversation": ""}), -32602, "conversation"),
+        (rpc(error={"code": "x", "message": "y"}), -32600, "number code"),
+        (rpc(error={"code": 1}), -32600, "number code"),
+        (rpc(method="m", result={}), -32600, "a method and a result"),
+        (
+            b'{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"message":{"messageId":"m","messageId":"n"}}}',
+            -32600,
+            "same name twice",
+        ),
+        (b'{"jsonrpc":"2.0","id":1,"result":{"task":{"id":7}}}', -32600, "type number"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"\xed\xa0\x80"}', -32700, "UTF-8"),
+    ],
+)
+def test_a_malformed_message_is_refused_with_the_reason(message: object, reason: int, said: str) -> None:
+    with pytest.raises(CodecError, match=said) as refused:
+        lifted(message)
+    assert refused.value.reason == reason

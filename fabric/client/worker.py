@@ -161,6 +161,8 @@ class Worker:
             return
         self._stopping = True
         self._wake.set()
+        for consumer, _ in self._consumers:
+            consumer.stop()
         while (job := self._line.take()) is not None:
             self._give_back(job)
         await self._end_tasks()

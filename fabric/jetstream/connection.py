@@ -315,9 +315,13 @@ class Connection:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop; messages already on their way are discarded. Safe to call twice."""
+        self._handlers.pop(subscription.sid, None)
+        self.mute(subscription)
+
+    def mute(self, subscription: Subscription) -> None:
+        """Let the server send no more. What is on its way is still handed on, until `unsubscribe`."""
         if self._subscriptions.pop(subscription.sid, None) is None:
             return
-        self._handlers.pop(subscription.sid, None)
         if self._up.is_set():
             self.writer.command(f"UNSUB {subscription.sid}".encode())
             self.wake()

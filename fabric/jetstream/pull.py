@@ -67,10 +67,10 @@ class PullConsumer:
         self._connection = connection
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._inbox = f"{inbox}.p".encode()
-        self._confirmations = f"{inbox}.k.".encode()
         self._deliver = deliver
         self._on_gone = on_gone
-        self._subscription = connection.subscribe(f"{inbox}.>", self._arrived)
+        self._pulls = connection.subscribe(f"{inbox}.p", self._arrived)
+        self._confirmations = connection.subscribe(f"{inbox}.k.*", self._confirmed)
         connection.on_up.append(self._up)
         connection.on_denied.append(self._denied)
 
@@ -114,11 +114,16 @@ class PullConsumer:
         if self.credit.is_lost(now):
             self.credit.reset()
 
+    def stop(self) -> None:
+        """Let no more come: what was asked for the server gives to others. What is on its way is still
+        delivered here. Only then give back what is held, or it comes again."""
+        self._connection.mute(self._pulls)
+
     def close(self) -> None:
-        """Ask for no more. What was asked for and comes is not delivered here: the server gives it to
-        others at once when nobody is subscribed, after the ack wait otherwise."""
+        """End. What comes now is given out again after its ack wait."""
         self.acks.close()
-        self._connection.unsubscribe(self._subscription)
+        self._connection.unsubscribe(self._pulls)
+        self._connection.unsubscribe(self._confirmations)
         self._connection.on_up.remove(self._up)
         self._connection.on_denied.remove(self._denied)
 
@@ -126,12 +131,13 @@ class PullConsumer:
         if reply:
             self.credit.arrived(monotonic())
             self._deliver(subject, reply, header, data)
-        elif subject.startswith(self._confirmations):
-            self.acks.answered(subject, header)
         elif status_of(header) == 100:
             self.credit.heard(monotonic())
         else:
             self._ended(header)
+
+    def _confirmed(self, subject: bytes, _reply: bytes, header: bytes, _data: bytes) -> None:
+        self.acks.answered(subject, header)
 
     def _ended(self, header: bytes) -> None:
         pending = number_in(header, b"Nats-Pending-Messages")

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from fabric.address import Address, HomeLock
 from fabric.client import Fabric, Session
+from fabric.client.identity import Identity
 from fabric.config import Config
 from fabric.edge import EdgeMetrics, House
 from fabric.jetstream.layout import apply_layout
@@ -22,6 +23,7 @@ from fabric.jetstream.server import requester
 from fabric.jetstream.views import Views
 from fabric.node.authenticator import TokenAuthenticator
 from fabric.node.credentials import EVERY_NAME, Keyring
+from fabric.node.due import Mover
 from fabric.node.edges import Edges, build_edges
 from fabric.node.files import write_private
 from fabric.node.health import HealthServer
@@ -62,6 +64,9 @@ class Node:
             topics = await parts.enter_async_context(self._topics())
             services = Services(self.session.connection, self._services())
             parts.push_async_callback(services.stop)
+            mover = Mover(Identity(self.session, self.config.node.name))
+            await mover.start()
+            parts.push_async_callback(mover.stop)
             self.registry.register(NodeCollector(self.session, self.server))
             health = HealthServer(self.config.node, self._problems, self.registry, self._metrics)
             await health.start()

@@ -7,7 +7,7 @@ waiting delays one with a single job by one job, not by 64.
 That needs the single job at hand. The server hands out in the order of storing, so a window filled by one
 source hides the others: what a source has waiting beyond a quarter of the window does not count against the
 window (`Backlog.room`). The server lets a source leave 64 jobs in a partition, so DEPTH_MAX reaches past
-three such sources in one worker, and past three more with each further one. With an even mix the window is
+three such sources in one worker, and past more with each further one. With an even mix the window is
 all that waits.
 
 | input | becomes |
@@ -24,7 +24,7 @@ from fabric.rules.partitions import PARTITIONS, Partition
 
 __all__ = ["DEPTH_MAX", "Backlog", "Line"]
 
-DEPTH_MAX = 256  # jobs of one partition that wait in one worker
+DEPTH_MAX = 1024  # jobs of one partition that wait in one worker
 
 
 class Backlog:

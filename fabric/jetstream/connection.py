@@ -283,7 +283,11 @@ class Connection:
         self._flushing = False
         commands = self.writer.take()  # while down they go nowhere: who sent them sends again, or was told
         if self._stream is not None and commands:
-            self._stream.write(commands)
+            try:
+                self._stream.write(commands)
+            except RuntimeError:  # uvloop's word for a transport that has closed; the keeper hears of it
+                self._lost.set()
+                return
             self.is_congested = self._stream.transport.get_write_buffer_size() > BUFFERED_BYTES_MAX
 
     async def room(self, timeout_s: float) -> None:

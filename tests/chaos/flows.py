@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import fabric
 from chaos.diary import ids
-from chaos.parts import EFFECTS
+from chaos.parts import EFFECTS, QUEUE
 from chaos.verdict import Verdict, judge
 from chaos.world import World
 
@@ -35,8 +35,16 @@ async def from_effects(_flow: "Flow", world: World) -> list[Counter[str]]:
             async for envelope in member:
                 if envelope.id == end.id:
                     break
-                found[envelope.data.decode()] += 1
+                if envelope.data != b"end":
+                    found[envelope.data.decode()] += 1
     return [found]
+
+
+async def from_diaries_and_graves(flow: "Flow", world: World) -> list[Counter[str]]:
+    """What the workers wrote down, and the dead letters."""
+    async with fabric.connect("chaos-judge", **world.door) as fab:
+        letters = [letter async for letter in fab.dead.letters(kind="queue", holder=QUEUE)]
+    return [*await from_diaries(flow, world), Counter(letter.envelope.id for letter in letters)]
 
 
 @dataclass(frozen=True)
@@ -60,5 +68,7 @@ FLOWS = {
     for flow in (
         Flow("durable", "durable-out", ("durable-in",)),
         Flow("once", "once-out", ("once-in",), once=True, collect=from_effects),
+        Flow("inbox", "inbox-out", ("inbox-in",)),
+        Flow("queue", "queue-out", ("queue-in", "queue-in-too"), collect=from_diaries_and_graves),
     )
 }

@@ -20,9 +20,11 @@ from chaos.diary import Diary, entries
 from fabric.client import Fabric
 from fabric.errors import FabricError, Refused
 
-__all__ = ["EFFECTS", "PARTS", "Part"]
+__all__ = ["EFFECTS", "PARTS", "QUEUE", "TRY_AGAIN", "Part"]
 
 DURABLE, ONCE, EFFECTS = "chaos.durable", "chaos.once", "chaos.effects"
+AGENT, QUEUE = "chaos-agent", "chaos-jobs"
+TRY_AGAIN = 75  # EX_TEMPFAIL
 IN_FLIGHT = 64
 PACE_S = 0.008  # some hundreds a second: a round stays below what a log keeps of one source
 RETRY_S = 0.2
@@ -151,11 +153,52 @@ async def once_in(part: Part, fab: Fabric) -> None:
             part.diary.note("had", envelope.id)
 
 
+async def inbox_out(part: Part, fab: Fabric) -> None:
+    """Leaves letters for an agent, there or not."""
+    inbox = fab.inbox(AGENT)
+    await send(part, lambda identity: inbox.send(identity, id=identity), again=False)
+
+
+async def inbox_in(part: Part, fab: Fabric) -> None:
+    """Owns that inbox, life after life."""
+    async with fab.agent(AGENT, take_over=True) as me, me.inbox() as inbox:
+        async for letter in until_stopped(part, inbox):
+            part.diary.note("had", letter.envelope.id)
+
+
+async def queue_out(part: Part, fab: Fabric) -> None:
+    """Puts jobs."""
+    queue = fab.queue(QUEUE)
+    await send(part, lambda identity: queue.put(identity, id=identity), again=False)
+
+
+async def queue_in(part: Part, fab: Fabric) -> None:
+    """Works them; some fail the first time, some always."""
+    async with fab.queue(QUEUE).work(concurrency=16) as worker:
+        async for job in until_stopped(part, aiter(worker)):
+            kind = int(job.envelope.id.rpartition("-")[2]) % 20
+            try:
+                if kind == 7:
+                    await job.dead("poison, says the storm")
+                elif kind == 3 and job.attempt == 1:
+                    await job.nak(delay_s=0.1)
+                else:
+                    part.diary.note("had", job.envelope.id)
+                    await job.ack()
+            except FabricError as error:  # not ours any more, or not confirmed: it comes again
+                part.diary.note(error.code, job.envelope.id)
+
+
 PARTS: dict[str, Callable[[Part, Fabric], Awaitable[None]]] = {
     "durable-out": durable_out,
     "durable-in": durable_in,
     "once-out": once_out,
     "once-in": once_in,
+    "inbox-out": inbox_out,
+    "inbox-in": inbox_in,
+    "queue-out": queue_out,
+    "queue-in": queue_in,
+    "queue-in-too": queue_in,
 }
 
 
@@ -164,8 +207,14 @@ async def main(name: str, file: str, url: str, creds: str, seed: str) -> None:
     part = Part(name, Path(file), int(seed))
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, part.stopping.set)
-    async with fabric.connect(name, url=url, credentials=creds) as fab:
-        await PARTS[name](part, fab)
+    try:
+        async with fabric.connect(name, url=url, credentials=creds) as fab:
+            await PARTS[name](part, fab)
+    except FabricError as error:
+        if not error.retriable:
+            raise
+        print(f"{name}: {error}", file=sys.stderr)  # nobody is there to begin with: begin again
+        sys.exit(TRY_AGAIN)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.diary import ids
 from chaos.faults import plan
-from chaos.flows import FLOWS, Flow
+from chaos.flows import FLOWS
 from chaos.verdict import Verdict
 from chaos.world import World
 
@@ -26,7 +25,7 @@ __all__ = ["Outcome", "main", "play"]
 
 STORM_S = 12.0
 DRAIN_S = 60.0  # an election, leases that end, and redelivery after a worker's death
-QUIET_S = 0.2
+QUIET_S = 0.5
 
 
 @dataclass
@@ -37,6 +36,7 @@ class Outcome:
     faults: Counter[str]
     verdicts: list[Verdict]
     drained_s: float
+    crashes: dict[str, int]
 
     @property
     def lost(self) -> int:
@@ -56,7 +56,7 @@ class Outcome:
     @property
     def is_clean(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.lost or self.unaccounted or self.duplicated_once)
+        return not (self.lost or self.unaccounted or self.duplicated_once or self.crashes)
 
 
 async def play(folder: Path, seed: int, *, replicated: bool = False, storm_s: float = STORM_S) -> Outcome:
@@ -71,23 +71,18 @@ async def play(folder: Path, seed: int, *, replicated: bool = False, storm_s: fl
         drained_s = time.monotonic() - began
         await world.stop([part for flow in FLOWS.values() for part in flow.receivers])
         verdicts = [await flow.verdict(world) for flow in FLOWS.values()]
+        crashes = world.crashes
     names = Counter(f"{fault.what} {fault.part}".strip() for fault in faults)
-    return Outcome(seed, names, verdicts, drained_s)
+    return Outcome(seed, names, verdicts, drained_s, crashes)
 
 
 async def _drained(world: World) -> None:
     deadline = time.monotonic() + DRAIN_S
     while time.monotonic() < deadline:  # what is missing then is lost
-        if not any(_owed(flow, world) for flow in FLOWS.values()):
+        verdicts = [await flow.verdict(world) for flow in FLOWS.values()]
+        if not any(verdict.lost for verdict in verdicts):
             return
         await asyncio.sleep(QUIET_S)
-
-
-def _owed(flow: Flow, world: World) -> set[str]:
-    ended = {
-        identity for part in flow.receivers for what in flow.ends for identity in ids(world.diary(part), what)
-    }
-    return ids(world.diary(flow.sender), "accepted").keys() - ended
 
 
 def told(outcome: Outcome) -> str:
@@ -99,6 +94,7 @@ def told(outcome: Outcome) -> str:
         line = f"  {verdict.flow:10} accepted {verdict.accepted:6,}  lost {len(verdict.lost)}"
         line += f"  unaccounted {len(verdict.from_nowhere)}  duplicated {verdict.duplicated}"
         lines.append(line)
+    lines += [f"  {name} ended by itself {times} times" for name, times in outcome.crashes.items()]
     return "\n".join([*lines, f"  drained {outcome.drained_s:.1f} s after the storm"])
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.faults import Fault
+from chaos.parts import TRY_AGAIN
 from helpers.cluster import Cluster, free_ports
 from helpers.proxy import Proxy
 
@@ -33,7 +34,7 @@ class Kept:
 
     def __init__(self, name: str, arguments: Sequence[str], home: Path) -> None:
         self.name = name
-        self.deaths = 0
+        self.crashes = 0  # ends that nobody asked for
         self._arguments = arguments
         self._home = home
         self._log = home / f"{name}.log"
@@ -77,8 +78,8 @@ class Kept:
                     stdout=said,
                     stderr=said,
                 )
-            await self._process.wait()
-            self.deaths += 1
+            code = await self._process.wait()
+            self.crashes += code >= 0 and code != TRY_AGAIN  # below 0: a signal, which is ours
             await asyncio.sleep(RESTART_S)
 
 
@@ -93,6 +94,7 @@ class World:
         self._node: Kept | None = None
         self._proxy: Proxy | None = None
         self._running: dict[str, Kept] = {}
+        self._kept: list[Kept] = []
         self._home = folder / "home"
         self._creds = ""
 
@@ -144,6 +146,11 @@ class World:
         if self._cluster is not None:
             await asyncio.to_thread(self._cluster.stop)
 
+    @property
+    def crashes(self) -> dict[str, int]:
+        """Which processes ended by themselves, and how often; their logs say why."""
+        return {kept.name: kept.crashes for kept in self._kept if kept.crashes}
+
     async def stop(self, parts: Sequence[str]) -> None:
         """End some parts cleanly."""
         for part in parts:
@@ -190,6 +197,7 @@ class World:
 
     async def _entered(self, name: str, arguments: Sequence[str]) -> Kept:
         kept = Kept(name, arguments, self._home if name == "node" else self.folder)
+        self._kept.append(kept)
         await kept.start()
         return kept
 

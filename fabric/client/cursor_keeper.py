@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from fabric.client.link import Link
 from fabric.client.tenure import Tenure
+from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError, LimitExceeded, Refused, Unreachable
 from fabric.rules.cursor import COMMIT_MESSAGES, Cursor, CursorRecord
 
@@ -28,6 +29,7 @@ log = logging.getLogger("fabric.durable")
 
 COMMIT_EVERY_S = 0.1
 LOOK_EVERY_S = 1.0  # positions move a little even when nothing is settled
+SAY_AGAIN_S = 3600.0  # a record's age says for how long nobody was there: `overtaken`
 RETRY_S = 0.5
 CLOSE_TIMEOUT_S = 5.0
 RECORD_BYTES_PER_S = 1 << 20
@@ -54,6 +56,7 @@ class CursorKeeper:
         self._settled, self._urgent, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._pause_s = COMMIT_EVERY_S
         self._too_large = False
+        self._written_at = monotonic()
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -136,7 +139,8 @@ class CursorKeeper:
     async def _commit(self, *, first: bool = False, closing: bool = False) -> None:
         async with self._turn:
             commit = self.cursor.commit(closing=closing)
-            if not (first or closing or self.cursor.is_news(commit)):
+            stale = monotonic() - self._written_at > SAY_AGAIN_S
+            if not (first or closing or stale or self.cursor.is_news(commit)):
                 return
             try:
                 size = await self._tenure.write(commit.record)
@@ -144,7 +148,7 @@ class CursorKeeper:
                 self._too_large = True
                 log.warning("%s; it waits until its log is verified", error)
                 return
-            self._too_large = False
+            self._too_large, self._written_at = False, monotonic()
             self._pause_s = max(COMMIT_EVERY_S, size / RECORD_BYTES_PER_S)
             self.cursor.committed(commit)
 

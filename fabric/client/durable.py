@@ -23,6 +23,7 @@ from fabric.client.cursor_keeper import CursorKeeper
 from fabric.client.dead import bury
 from fabric.client.identity import Identity
 from fabric.client.member import Member, Truncation
+from fabric.client.overtaken import overtaken
 from fabric.client.tenure import Tenure
 from fabric.clock import now_us, parse_us
 from fabric.errors import FabricError, Fenced, InvalidName, NameInUse
@@ -141,6 +142,8 @@ class DurableMember:
         self._member = Member(
             link, self.pattern, None, "now", positions=position_of(record), progress=cursor.progress
         )
+        if former is not None and not self._anew:
+            await self._look_back(former, tenure.former_at)
         self._keeper = CursorKeeper(link, tenure, cursor, self._member.fail)
         try:
             await self._keeper.begin()
@@ -182,6 +185,13 @@ class DurableMember:
         self._in_hand = self._popped = self._verdict = None
         self._say_cause(None)
         await keeper.end(self.name)
+
+    async def _look_back(self, former: CursorRecord, written_at: str) -> None:
+        away_s = (now_us() - parse_us(written_at)) / 1e6
+        for gone in await overtaken(self._identity.link.reader, former.extents, away_s):
+            self._member.truncations.append(gone)
+            self._cursor.let_go(1)
+            log.warning("durable member %s was away too long: %s", self.name, gone)
 
     async def _mine(self, former: CursorRecord | None) -> CursorRecord:
         link = self._identity.link

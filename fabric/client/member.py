@@ -215,7 +215,7 @@ class Member:
         else:
             position = Position(await beginning(reader, lane.stream, lane.filter, self._since))
         if position.verified > lane.track.highest:
-            end = await reader.end(lane.stream)
+            end = (await reader.bounds(lane.stream)).last
             if position.verified > end:
                 raise CursorAhead(lane.stream, position.verified, end)
         seat.begin_at(position)

@@ -17,13 +17,14 @@ from fabric.client.crew import Crew
 from fabric.client.dead import DeadLetters
 from fabric.client.desk import CallDesk
 from fabric.client.enrolment import Enrolment
+from fabric.client.gate import Gate
 from fabric.client.identity import Identity
 from fabric.client.inbox import Inbox
 from fabric.client.lease import LEASE_REFRESH_S, LEASE_TTL_S, Lease
 from fabric.client.link import Link
 from fabric.client.parts import Parts
-from fabric.client.reception import DEFAULT_LIMITS, AgentLimits
 from fabric.client.queue import Queue
+from fabric.client.reception import DEFAULT_LIMITS, AgentLimits
 from fabric.client.registry import Registry, Watch
 from fabric.client.story import Crossing, read_story
 from fabric.clock import monotonic
@@ -105,14 +106,16 @@ class Fabric(Identity):
     """The fabric under one name, on a session that somebody else opens and closes (`fabric.connect` does
     both)."""
 
-    def __init__(self, session: Session, name: str, *, protocol: str = "nats") -> None:
-        super().__init__(session, name, protocol)
+    def __init__(
+        self, session: Session, name: str, *, protocol: str = "nats", gate: Gate | None = None
+    ) -> None:
+        super().__init__(session, name, protocol, gate)
         self.session = session
 
     def on_behalf_of(self, name: str, *, protocol: str = "nats") -> "Fabric":
         """The same connection under another name, which the credential must allow: for edges, which vouch
         for their peers."""
-        return Fabric(self.session, name, protocol=protocol)
+        return Fabric(self.session, name, protocol=protocol, gate=self.gate)
 
     # Channels
 

@@ -38,6 +38,7 @@ class Tenure(Generic[H]):
 
     def __init__(self, link: Link, subject: str, form: type[H]) -> None:
         self.fenced: Fenced | None = None
+        self.former_at = ""  # when the record of the life before was written, by the server's clock
         self._link = link
         self._subject = subject
         self._form = form
@@ -51,7 +52,7 @@ class Tenure(Generic[H]):
         link = self._link
         await link.lease.keep()  # others judge by it whether this life goes on
         found = await link.state.get(self._subject)
-        self._revision = found.revision
+        self._revision, self.former_at = found.revision, found.stored_at
         if not found.value:
             return None
         former = msgspec.json.decode(found.value, type=self._form)

@@ -18,7 +18,7 @@ from fabric.jetstream.connection import Connection, NoResponders
 from fabric.rules.paging import PageSize
 from fabric_codecs.nats.headers import number_in, server_value_in, status_of, ticket_of
 
-__all__ = ["LogReader", "Page", "Stored"]
+__all__ = ["Bounds", "LogReader", "Page", "Stored"]
 
 PAGE_BYTES = 4 << 20  # the server has no other flow control here; its default would be 64 MiB
 PAGE_TIMEOUT_S = 10.0
@@ -32,6 +32,17 @@ class Stored(NamedTuple):
     subject: bytes
     header: bytes
     data: bytes
+
+
+class Bounds(NamedTuple):
+    """A log's ends: the first sequence that it holds, the last one that it ever stored; for how long it keeps
+    a message and how many of a subject (0: no limit); how many it holds of the subjects asked for."""
+
+    first: int
+    last: int
+    age_max_s: float
+    per_subject_max: int
+    subjects: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -121,18 +132,28 @@ class LogReader:
         page = await self._ask(stream, {"last_by_subj": pattern}, timeout_s)
         return page.messages[0] if page.messages else None
 
-    async def end(self, stream: str, *, timeout_s: float = PAGE_TIMEOUT_S) -> int:
-        """The sequence of the last message that the log ever stored, also when it has gone; its leader says
-        so. Raises Refused, Unreachable; InternalError for a stream that is not there."""
+    async def bounds(self, stream: str, *, subjects: str = "", timeout_s: float = PAGE_TIMEOUT_S) -> Bounds:
+        """Where the log begins and ends, as its leader says; with how many messages each subject of the
+        pattern `subjects` has, at most 100,000 of them. Raises Refused, Unreachable; InternalError for a
+        stream that is not there."""
+        body = json.dumps({"subjects_filter": subjects}).encode() if subjects else b""
         try:
-            reply = await self.connection.request(f"$JS.API.STREAM.INFO.{stream}", timeout_s=timeout_s)
+            ask = f"$JS.API.STREAM.INFO.{stream}"
+            reply = await self.connection.request(ask, body, timeout_s=timeout_s)
         except NoResponders:
             detail = "nobody serves this log now"
             raise Refused("unreachable", retry_after_ms=1000, detail=detail) from None
         answer = json.loads(reply.data)
         if "error" in answer:
             raise InternalError(f"stream {stream}: {answer['error'].get('description')}")
-        return int(answer["state"]["last_seq"])
+        state, config = answer["state"], answer["config"]
+        return Bounds(
+            first=state["first_seq"],
+            last=state["last_seq"],
+            age_max_s=config["max_age"] / 1e9,
+            per_subject_max=max(config["max_msgs_per_subject"], 0),
+            subjects=state.get("subjects") or {},
+        )
 
     async def count(self, stream: str, pattern: str, after: int) -> int:
         """How many messages of `pattern` the log holds after that sequence. Raises as `page`."""

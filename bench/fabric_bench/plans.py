@@ -10,6 +10,7 @@ __all__ = [
     "CatchupPlan",
     "DurablePlan",
     "FanoutPlan",
+    "InboxPlan",
     "JoinPlan",
     "LivePlan",
     "Measured",
@@ -74,6 +75,15 @@ class CatchupPlan(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     channels: tuple[str, ...]
     history: int
+
+
+class InboxPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave `letters` for each of `agents`, or own their inboxes and settle each letter."""
+
+    place: Place
+    admin: Place  # for a peer, whose consumers an ordinary credential may not make
+    agents: int
+    letters: int
 
 
 class FanoutPlan(msgspec.Struct, frozen=True, kw_only=True):

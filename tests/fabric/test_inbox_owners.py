@@ -1,4 +1,4 @@
-"""Owners of inboxes: one at a time, fenced when another takes over; crashes, poison, expiry, the total bound."""
+"""Owners of inboxes: one at a time, fenced when another takes over; crashes, poison, expiry, the total."""
 
 from collections.abc import AsyncIterator
 

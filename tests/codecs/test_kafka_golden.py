@@ -1,4 +1,4 @@
-"""The vectors of `golden/kafka.json` in both directions: a codec in another language could be held to them."""
+"""The vectors of `golden/kafka.json` in both directions: a codec in any language could be held to them."""
 
 from typing import Any
 

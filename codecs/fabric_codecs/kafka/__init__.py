@@ -1,5 +1,6 @@
-"""Kafka: record batches v2, framing, and the requests that a reading client sends.
+"""Kafka: the requests and responses of servers and clients, record batches, and records as envelopes.
 
-`wire` (frames and primitive types), `records` (record batches), `apis` (which requests in which versions),
-`requests` and `responses` (frames <-> values), `lift` and `lower` (Record <-> Envelope).
+The protocol: `wire` (a stream -> frames), `frames` (frames <-> messages), `messages` (every message, declared by
+`schema`, read and written by `plan`), `apis` (which of them the edge serves). The log: `records` and `builder`
+(record batches v2, read and written), `compression`. The fabric: `lift` and `lower` (Record <-> Envelope).
 """

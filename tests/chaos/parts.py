@@ -143,7 +143,7 @@ async def once_in(part: Part, fab: Fabric) -> None:
         async for envelope in until_stopped(part, member):
             while True:
                 try:
-                    await effects.publish(envelope.id, delivery="once")
+                    await effects.publish(envelope.id, id=f"{envelope.id}:effect", delivery="once")
                 except FabricError as error:
                     if not error.retriable:
                         raise

@@ -35,6 +35,7 @@ COMMANDS = {
     "tail": ("fabric.cli.tail", "Print the messages of a channel or pattern as they come."),
     "call": ("fabric.cli.call", "Call an agent's tool."),
     "dead": ("fabric.cli.dead", "Dead letters: list, show, put back."),
+    "audit": ("fabric.cli.audit", "The accounts of all who hold messages, checked against the logs."),
     "creds": ("fabric.cli.creds", "Make a credential for an agent, for its own names only."),
     "bench": ("fabric_bench.runner", "Measure this fabric beside nats-py and a raw socket."),
     "version": ("fabric.cli.version", "Versions of the fabric and of what it runs on."),

@@ -72,6 +72,8 @@ class Reading:
         self._reader = reader
         self._taker = taker
         self._size = PageSize()
+        self.left = 0  # messages after the last page
+        self.each_s = 0.0  # what a message of it took
         self._empty = 0
         self._alone = not is_pattern(channel_of(pattern))
         self._literal: tuple[str, int] | None = None  # the only subject up to that sequence
@@ -101,6 +103,12 @@ class Reading:
         self._empty = 0 if self.position > before else self._empty + 1
         return at_end
 
+    def go_on_from(self, position: int) -> None:
+        """Something else has read up to here."""
+        self.position = position
+        if self._literal is not None and position >= self._literal[1]:
+            self._literal = None
+
     async def wait(self) -> None:
         """The log had less than was announced: let a replica that lags come nearer."""
         if self._empty:
@@ -108,10 +116,11 @@ class Reading:
 
     async def _read(self, batch: int) -> bool:
         pattern, up_to = self._literal or (self.pattern, 0)
-        asked, last = monotonic(), 0
+        asked, last, count = monotonic(), 0, 0
         pieces = self._reader.pieces(self.stream, pattern, self.position + 1, batch=batch)
         async with aclosing(pieces):
             async for piece in pieces:
+                count += len(piece.messages)
                 for stored in piece.messages:
                     last = stored.sequence
                     if up_to and last > up_to:
@@ -120,7 +129,9 @@ class Reading:
                         await self._taker.room()
                     self.position = last
                     self._taker.take(as_fed(stored.subject), stored)
-        self._size.took(monotonic() - asked)
+        took = monotonic() - asked
+        self._size.took(took)
+        self.left, self.each_s = piece.pending, took / max(count, 1)
         if not up_to:
             return not piece.pending
         if last >= up_to or not piece.pending:

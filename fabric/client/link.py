@@ -64,6 +64,7 @@ class Link:
         self.journal = JournalWriter(self.publisher, self.token)
         self.members: set[Follower] = set()
         self.feeds: dict[str, Follower] = {}  # by pattern: all members of one share its feed
+        self.shelves: dict[str, object] = {}  # by log: late members of one may read it together
         self._count = 0
         self._live_counts: dict[bytes, int] = {}
         self._live_lead = f"ce-fablive: {self.process}:".encode()

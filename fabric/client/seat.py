@@ -12,12 +12,14 @@ from typing import Protocol
 
 from fabric.client.catchup import Reading
 from fabric.client.lane import Group, Lane, Tally
+from fabric.client.together import shelf_of
 from fabric.errors import FabricError, InternalError
 from fabric.jetstream.read import Stored
 from fabric.rules.ledger import Ledger
 from fabric.rules.position import Position, Progress
 from fabric.rules.repair import Truncated
 from fabric.rules.splice import Strand, StrandState
+from fabric.subjects import channel_of
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import source_agrees, value_in
 
@@ -66,6 +68,7 @@ class Seat:
         "_entered",
         "_ledger",
         "_marked",
+        "_shelf",
         "_tally",
         "_task",
         "_took",
@@ -81,6 +84,7 @@ class Seat:
         self.lane = lane
         self.handler = host.handler
         self.group: Group | None = None
+        self._shelf = shelf_of(lane.feed.link, lane.stream)
         self.strand = Strand(Position())
         self._ledger: Ledger | None = None  # of what was read alone, while a second copy of it may come
         self._task: asyncio.Task[None] | None = None
@@ -173,7 +177,23 @@ class Seat:
         """Messages that the lane handed to this member's handler itself."""
         return self._took + (self.lane.delivered if self.group is Group.PLAIN else 0)
 
-    # Reading alone
+    # Reading
+
+    @property
+    def wants(self) -> str:
+        """The channels of its filter."""
+        return channel_of(self.lane.filter)
+
+    @property
+    def position(self) -> int:
+        """Up to where it has read."""
+        return self.strand.position
+
+    def read_to(self, position: int) -> None:
+        """All that it wants up to there was handed to it."""
+        self.strand.read_to(position)
+        self._tell()
+        self._mark(self.strand.position)
 
     def take(self, subject: bytes, message: Stored) -> None:
         """A message of the log."""
@@ -205,6 +225,7 @@ class Seat:
 
     def _read_ended(self, task: "asyncio.Task[None]") -> None:
         self._task = None
+        self._shelf.not_late(self)
         if task.cancelled():
             return
         error = task.exception()
@@ -220,18 +241,19 @@ class Seat:
         reading = Reading(lane.feed.link.reader, lane.stream, lane.filter, strand.position, self)
         while not self.host.is_over:  # a cancellation can be lost in a wait that has just ended
             at_end = await reading.page()
-            strand.read_to(reading.position)
-            self._tell()
-            self._mark(strand.position)
+            self.read_to(reading.position)
             if at_end and strand.state is READING:
                 self.attend()
             gone = at_end and reading.has_waited
             if strand.meets or (gone and strand.state is SPLICING):
                 if self._splice(gone=gone):
                     return
-                reading.position = strand.position
+                reading.go_on_from(strand.position)
             elif at_end:
                 await reading.wait()
+            elif await self._shelf.is_better(self, reading.left, reading.each_s):
+                await self._shelf.ride(self)
+                reading.go_on_from(strand.position)
 
     def _splice(self, *, gone: bool) -> bool:
         """Whether this member follows now. It has no room for all that came meanwhile otherwise."""

@@ -30,7 +30,7 @@ from fabric_bench.plans import (
     RegisterPlan,
 )
 from fabric_bench.scenarios.call import DEADLINE_S, WARM_UP_CALLS, drive
-from fabric_bench.scenarios.catchup import Histories
+from fabric_bench.scenarios.catchup import Gathering, Histories
 from fabric_bench.scenarios.fanout import WINDOW, Crowd
 from fabric_bench.specimens import lines_of
 from fabric_bench.worker import Ready, until_stdin_ends
@@ -39,6 +39,7 @@ __all__ = [
     "answer",
     "call",
     "catchup",
+    "catchup_together",
     "durable",
     "fanout_publish",
     "fanout_receive",
@@ -174,6 +175,28 @@ async def catchup(plan: CatchupPlan, _ready: Ready) -> Measured:
             await subscription.unsubscribe()
             histories.close()
     return histories.measured()
+
+
+async def catchup_together(plan: CatchupPlan, _ready: Ready) -> Measured:
+    """An ordered consumer with a filter for each member, all at once."""
+    gathering = Gathering(plan)
+
+    def callback(arrived: Callable[[bytes], None]) -> Callable[[Msg], Awaitable[None]]:
+        async def handle(message: Msg) -> None:
+            arrived(message.data)
+
+        return handle
+
+    async with connected(plan.place) as client:
+        stream = client.jetstream()
+        clock = Clock()
+        joining = []
+        for name in plan.channels:
+            (pattern,) = stored_filters(name, shard(name))
+            heard = callback(gathering.ear())
+            joining.append(stream.subscribe(pattern, stream=stream_of(name), ordered_consumer=True, cb=heard))
+        await asyncio.gather(*joining)
+        return await gathering.measured(clock)
 
 
 async def fanout_publish(plan: FanoutPlan, _ready: Ready) -> Measured:

@@ -1,4 +1,5 @@
-"""`catchup.<channels>`: how fast a late member of one channel reads its history from a shard that many share.
+"""`catchup.<channels>`: how fast a late member of one channel reads its history from a shard that many share;
+`catchup.together`: how fast late members of all its channels do at once.
 
 The same messages in all, interleaved over ever more channels of one shard. Ours joins with
 `since="beginning"`; nats-py makes an ordered consumer with a filter. Above: runner.
@@ -6,21 +7,22 @@ The same messages in all, interleaved over ever more channels of one shard. Ours
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count
 
 from fabric import subjects
 from fabric_bench.check import check, numbers_of, payloads
 from fabric_bench.ours import connect
-from fabric_bench.pacing import finished
+from fabric_bench.pacing import Clock, finished
 from fabric_bench.place import Server, stream_of
 from fabric_bench.plans import CatchupPlan, Measured
 from fabric_bench.report import Goal, Result, Row, in_turn
 from fabric_bench.worker import Ready, Worker
 from fabric_codecs.envelope import Envelope
 
-__all__ = ["Histories", "ours", "run"]
+__all__ = ["Gathering", "Histories", "ours", "run", "together"]
 
 SHARD = 0
 MESSAGES, MESSAGES_QUICK = 400_000, 100_000  # in the shard
@@ -31,6 +33,11 @@ PER_SUBJECT_MAX = (
 PARTS = {
     "ours": "fabric_bench.scenarios.catchup:ours",
     "nats_py": "fabric_bench.peers.nats_py:catchup",
+}
+TOGETHER = 100  # channels of a shard, and members that are late at once
+PARTS_TOGETHER = {
+    "ours": "fabric_bench.scenarios.catchup:together",
+    "nats_py": "fabric_bench.peers.nats_py:catchup_together",
 }
 
 
@@ -50,7 +57,31 @@ async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
         await server.purge(stream_of(names[0]))
         await fill(server, names, total)
         results.append(Result(row, await _runs(server, row, names, total, rounds)))
+    results.append(await _together(server, rounds))
     return results
+
+
+async def _together(server: Server, rounds: int) -> Result:
+    names, total = names_in_shard(TOGETHER), MESSAGES_QUICK  # more, and the server cuts nats-py off: 64 MB
+    await server.purge(stream_of(names[0]))
+    await fill(server, names, total)
+    row = Row(
+        id="catchup.together",
+        what=f"{TOGETHER} late members at once, one for each channel of a shard that holds {total:,} "
+        "messages of 256 B, in one process",
+        unit="msg/s",
+        goals=(Goal("nats_py", 10.0),),
+    )
+    plan = CatchupPlan(place=server.admin, channels=tuple(names), history=total // len(names))
+
+    async def measured(part: str) -> Measured:
+        async with Worker(part, plan) as worker:
+            result = await worker.measured()
+        result.values = {row.id: result.values["catchup"]}
+        return result
+
+    parts = {name: partial(measured, part) for name, part in PARTS_TOGETHER.items()}
+    return Result(row, await in_turn(rounds, parts))
 
 
 async def _runs(
@@ -137,6 +168,62 @@ class Histories:
             duplicated=duplicated,
             disordered=disordered,
         )
+
+
+class Gathering:
+    """Late members all at once: each `ear` is one member's. For peers too."""
+
+    def __init__(self, plan: CatchupPlan) -> None:
+        self._plan = plan
+        self._arrived: list[list[bytes]] = []
+        self._left = len(plan.channels)
+        self._complete = asyncio.Event()
+
+    def ear(self) -> Callable[[bytes], None]:
+        """What the next member does with a payload."""
+        arrived: list[bytes] = []
+        self._arrived.append(arrived)
+        history = self._plan.history
+
+        def hear(payload: bytes) -> None:
+            arrived.append(payload)
+            if len(arrived) == history:
+                self._left -= 1
+                if not self._left:
+                    self._complete.set()
+
+        return hear
+
+    async def measured(self, clock: Clock) -> Measured:
+        """Until every history is whole."""
+        await finished(self._complete)
+        clock.stop()
+        found = [check(numbers_of(arrived), range(self._plan.history)) for arrived in self._arrived]
+        lost, duplicated, disordered = (sum(column) for column in zip(*found, strict=True))
+        messages = self._plan.history * len(self._plan.channels) - lost
+        return Measured(
+            values={"catchup": messages / clock.elapsed_s},
+            lost=lost,
+            duplicated=duplicated,
+            disordered=disordered,
+            notes=clock.cpu(messages),
+        )
+
+
+async def together(plan: CatchupPlan, _ready: Ready) -> Measured:
+    """`channel.join(handler, since="beginning")`, all at once."""
+    gathering = Gathering(plan)
+
+    def handler(hear: Callable[[bytes], None]) -> Callable[[Envelope], None]:
+        return lambda envelope: hear(envelope.data)
+
+    async with connect(plan.place, "bench-member") as fab, AsyncExitStack() as members:
+        clock = Clock()
+        joining = [
+            fab.channel(name).join(handler(gathering.ear()), since="beginning") for name in plan.channels
+        ]
+        await asyncio.gather(*(members.enter_async_context(member) for member in joining))
+        return await gathering.measured(clock)
 
 
 async def ours(plan: CatchupPlan, _ready: Ready) -> Measured:

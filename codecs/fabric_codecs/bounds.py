@@ -9,6 +9,7 @@ __all__ = [
     "CHANNEL_LEVELS_MAX",
     "HEADER_BYTES_MAX",
     "ID_CHARS_MAX",
+    "JSONRPC_BATCH_MAX",
     "JSONRPC_ID_BYTES_MAX",
     "JSON_BYTES_MAX",
     "JSON_DEPTH_MAX",
@@ -41,6 +42,7 @@ CHANNEL_LEVELS_MAX = 16  # deeper than any topic tree in use; keeps subjects ins
 CHANNEL_BYTES_MAX = 1024  # 16 levels of 256 bytes exceed the server's control line (tried on 2.15.1)
 
 JSON_BYTES_MAX = 4 << 20  # the limit of the official MCP SDK's HTTP listener
+JSONRPC_BATCH_MAX = 128  # messages in one batch; each may start work, and MCP dropped batches after one revision
 JSONRPC_ID_BYTES_MAX = 256  # a UUID has 36; an id becomes an attribute, and attributes share HEADER_BYTES_MAX
 JSON_DEPTH_MAX = 64  # JSON Schema and A2A parts stay below 20; a scanner without a limit is an attack
 

@@ -8,6 +8,7 @@
 | fabcorr                    | the JSON-RPC id with its type                                                 |
 | fabver, fabmethod          | the revision, `tools/call`                                                    |
 | traceparent, tracestate    | `_meta`, when they are what W3C says                                          |
+| fabkey, fabhops, fabchain  | `_meta`: `io.agentfabric/idempotency-key`, `.../fabhops`, `.../fabchain`      |
 | correlationid, causationid | `_meta["io.agentfabric/conversation"]`, `_meta["io.agentfabric/causationid"]` |
 | native                     | the rest of `_meta` and of the params, raw: `_meta/<key>`, `params/<key>`     |
 
@@ -24,10 +25,11 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mcp.wire import PROTOCOL_VERSION_KEY, TOOLS_CALL, ToolCall
 
-__all__ = ["CAUSATION_KEY", "CONVERSATION_KEY", "lift_call"]
+__all__ = ["CAUSATION_KEY", "CONVERSATION_KEY", "IDEMPOTENCY_KEY", "lift_call"]
 
 CONVERSATION_KEY = "io.agentfabric/conversation"
 CAUSATION_KEY = "io.agentfabric/causationid"
+IDEMPOTENCY_KEY = "io.agentfabric/idempotency-key"
 
 _ID_CHARS_MAX = 256  # of a conversation: four UUIDs with separators, and far below what a header may hold
 _OF_THIS_HOP = frozenset(
@@ -45,6 +47,7 @@ _is_traceparent = re.compile(
 ).fullmatch
 _is_tracestate = re.compile(r"[\x20-\x7e]{1,512}").fullmatch
 _is_identifier = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{_ID_CHARS_MAX}}}").fullmatch
+_is_chain = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,600}").fullmatch  # told, bounded by whoever lengthens it
 
 # `_meta` members that become attributes, and what they must look like. A trace that is none is kept as it
 # came: W3C says to go on without it. A conversation that is none is the caller's mistake.
@@ -53,6 +56,10 @@ _ATTRIBUTES: dict[str, tuple[str, Callable[[str], object], bool]] = {
     "tracestate": ("tracestate", _is_tracestate, False),
     CONVERSATION_KEY: ("correlationid", _is_identifier, True),
     CAUSATION_KEY: ("causationid", _is_identifier, True),
+    # A key that is none must not be passed over: the client counts on running the tool once.
+    IDEMPOTENCY_KEY: ("fabkey", _is_identifier, True),
+    "io.agentfabric/fabhops": ("fabhops", _is_identifier, True),
+    "io.agentfabric/fabchain": ("fabchain", _is_chain, False),
 }
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Config",
     "EdgeSettings",
     "KafkaSettings",
+    "LimitsSettings",
     "NatsSettings",
     "NodeSettings",
     "data_dir",
@@ -79,6 +80,32 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     topics: dict[str, str] = msgspec.field(default_factory=lambda: {"story": "journal"})
 
 
+PerSecond = Annotated[float, msgspec.Meta(ge=0)]
+UpTo = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class LimitsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[limits]`: what one node lets the clients of its edges do. 0 is no limit; a burst of 0 is what one
+    second allows.
+
+    Nothing is limited unless somebody says so: each edge bounds its connections and its calls in flight by
+    itself, and what a tenant may do is its owner's to decide. `_per_s` counts messages and calls alike.
+    """
+
+    principal_per_s: PerSecond = 0.0  # of one authenticated client name, over all its connections
+    principal_burst: UpTo = 0
+    channel_per_s: PerSecond = 0.0  # published to one channel, whoever does
+    channel_burst: UpTo = 0
+    agent_per_s: PerSecond = 0.0  # calls of one agent, whoever calls
+    agent_burst: UpTo = 0
+    tenant_per_s: PerSecond = 0.0  # everything that enters here
+    tenant_burst: UpTo = 0
+
+    principal_calls_max: UpTo = 0  # running at once, of one principal
+    agent_calls_max: UpTo = 0  # of one agent; the agent has a ceiling of its own besides
+    tenant_calls_max: UpTo = 0  # of all; one principal gets four fifths of it at most
+
+
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[edges.NAME]`: what the node decides about an edge; `options` are the other keys, the edge's own.
 
@@ -99,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     nats: NatsSettings = NatsSettings()
     node: NodeSettings = NodeSettings()
     kafka: KafkaSettings = KafkaSettings()
+    limits: LimitsSettings = LimitsSettings()
     edges: dict[str, EdgeSettings] = {}
 
     def edge(self, name: str) -> EdgeSettings:
@@ -110,6 +138,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "nats": NatsSettings,
     "node": NodeSettings,
     "kafka": KafkaSettings,
+    "limits": LimitsSettings,
 }
 _EDGE_KEYS = frozenset(EdgeSettings.__struct_fields__) - {"options"}
 
@@ -148,6 +177,7 @@ def load_config(
         nats=msgspec.convert(merged.get("nats", {}), NatsSettings, strict=False),
         node=msgspec.convert(merged.get("node", {}), NodeSettings, strict=False),
         kafka=msgspec.convert(merged.get("kafka", {}), KafkaSettings, strict=False),
+        limits=msgspec.convert(merged.get("limits", {}), LimitsSettings, strict=False),
         edges=edges,
     )
 

@@ -51,6 +51,7 @@ TABLE: dict[str, Words] = {
     "refused.denied":      Words(403, 403, 0x87, 5, 29),
     "refused.closing":     Words(503, 503, 0x8B, 3, 5),  # LEADER_NOT_AVAILABLE: clients retry it
     "refused.unreachable": Words(503, 503, 0x88, 3, 5),
+    "refused.conflict":    Words(409, 409, 0x83, 3, 5),
     "refused.loop":        Words(508, 508, 0x83, 3, 44),  # POLICY_VIOLATION; HTTP: Loop Detected
     "refused.budget":      Words(403, 403, 0x97, 3, 44),
     "deadline_exceeded":   Words(504, 504, 0x83, 3, 7),

@@ -115,9 +115,14 @@ class Invocation:
         self._grant = await Terms(self._deadline_s).grant(self.request.subject or "")
         if self._grant is not None:
             self.request = self.request.replace(None, fabbudget=str(self._grant.amount))
-        self._ticket, self._waiting = self._desk.start_envelope(
-            self._caller, self.request, self._deadline_s, self._on_progress
-        )
+        try:
+            self._ticket, self._waiting = self._desk.start_envelope(
+                self._caller, self.request, self._deadline_s, self._on_progress
+            )
+        except BaseException:
+            if self._grant is not None:
+                self._grant.settle(self._grant.amount)
+            raise
         self._waiting.answer.add_done_callback(lambda _: self._changed.set())
         return self
 

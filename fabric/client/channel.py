@@ -59,6 +59,7 @@ class Channel:
         for an Envelope of another source.
         """
         self._concrete()
+        self.identity.admit(self.place)
         if id is None and delivery == "once" and (handling := current_handling.get()) is not None:
             id = handling.next_id(self.subject(delivery)) if not isinstance(data, Envelope) else None
         if id is not None:
@@ -91,12 +92,13 @@ class Channel:
 
         False, and nothing is taken, while the publish window has no room: await `room` then. `once` goes by
         the envelope's id. Raises LimitExceeded, InvalidName for a pattern, PermissionDenied for an envelope
-        of another source.
+        of another source, Refused("rate") where the node limits it.
         """
         self._concrete()
         envelope = self._vouched(envelope)
         if not self.identity.link.publisher.is_open:
             return False
+        self.identity.admit(self.place)
         if delivery == "live":
             self.send_live(envelope)
             on_outcome(Receipt(envelope.id))
@@ -165,6 +167,11 @@ class Channel:
         return DurableMember(self.identity, self.name, durable, since, take_over=take_over, anew=anew)
 
     # For publishers
+
+    @property
+    def place(self) -> str:
+        """Under which name `[limits]` counts it."""
+        return self.name
 
     def template(self, media_type: str, delivery: Delivery) -> Template:
         """The header lines that messages of this channel share."""

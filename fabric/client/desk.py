@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from fabric import subjects
 from fabric.client.context import current_cause
+from fabric.client.gate import Gate
 from fabric.client.identity import Identity
 from fabric.client.link import Link
 from fabric.client.outbox import attribute_line, caused_lines, template
@@ -39,7 +40,18 @@ EPOCHS_MAX = 65_536  # agents whose latest life is remembered: 8 MB
 class Waiting:
     """One call in flight. `progress` is called for each progress envelope."""
 
-    __slots__ = ("agent", "answer", "conversation", "epoch", "id", "progress", "subject", "target", "timer")
+    __slots__ = (
+        "agent",
+        "answer",
+        "conversation",
+        "entered",
+        "epoch",
+        "id",
+        "progress",
+        "subject",
+        "target",
+        "timer",
+    )
 
     def __init__(
         self,
@@ -52,6 +64,7 @@ class Waiting:
         self.target = target
         self.agent = agent_of(target)
         self.subject = subjects.call(self.agent, caller)
+        self.entered: tuple[Gate, dict[str, str]] | None = None  # what to leave at the end
         self.epoch = 0  # of the life that took the call, as far as known
         self.id = identity
         self.conversation = conversation
@@ -88,7 +101,8 @@ class CallDesk:
         lines: bytes = b"",
     ) -> tuple[int, Waiting]:
         """Send a request made of its arguments and further header lines; its answer resolves the future.
-        `end` it in any case. Raises LimitExceeded, InvalidName, Refused("loop")."""
+        `end` it in any case. Raises LimitExceeded, InvalidName, Refused("loop"), and where the node limits
+        calls Refused("rate"), ("full")."""
         deadline_s, expiry = deadline_within(deadline_s)
         count, cause = self._link.next_count(), current_cause.get()
         identity = f"{self._link.process}-{count}"
@@ -97,7 +111,7 @@ class CallDesk:
         if cause is not None:
             first += caused_lines(cause)
         waiting = Waiting(target, caller.token, identity, conversation, progress)
-        ticket = self._open(waiting, deadline_s)
+        ticket = self._open(caller, waiting, deadline_s)
         template = self._template(caller, target)
         with self._sending(ticket, len(data)):
             self._link.connection.writer.publish_event(
@@ -125,11 +139,16 @@ class CallDesk:
         conversation = request.correlationid or request.id
         waiting = Waiting(target, caller.token, request.id, conversation, progress)
         subject = waiting.subject.encode()
-        ticket = self._open(waiting, deadline_s)
+        ticket = self._open(caller, waiting, deadline_s)
         with self._sending(ticket, len(request.data)):
             header = request.nats_header()
             self._link.connection.writer.publish(subject, self._reply, header, request.data, ticket)
         return ticket, waiting
+
+    @property
+    def waiting(self) -> int:
+        """Calls in flight."""
+        return len(self._waiting)
 
     def end(self, ticket: int) -> bool:
         """Forget a call; whether it was still waiting for its answer."""
@@ -138,6 +157,9 @@ class CallDesk:
             return False
         if waiting.timer is not None:
             waiting.timer.cancel()
+        if waiting.entered is not None:
+            gate, keys = waiting.entered
+            gate.leave(keys)
         return not waiting.answer.done()
 
     def cancel(self, caller: Identity, waiting: Waiting, reason: str) -> None:
@@ -160,7 +182,9 @@ class CallDesk:
         self._link.connection.writer.publish(subject, b"", header, envelope.data)
         self._link.connection.wake()
 
-    def _open(self, waiting: Waiting, deadline_s: float) -> int:
+    def _open(self, caller: Identity, waiting: Waiting, deadline_s: float) -> int:
+        if caller.gate is not None:
+            waiting.entered = caller.gate, caller.gate.enter(caller.token, waiting.agent)
         self._last += 1
         ticket = self._last
         waiting.epoch = self._epochs.get(waiting.agent, 0)

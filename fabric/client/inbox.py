@@ -85,6 +85,7 @@ class Inbox:
 
     async def leave(self, envelope: Envelope, delivery: Delivery = "durable") -> Receipt:
         """Leave a letter that was made elsewhere. Raises as `send`."""
+        self.identity.admit(self.place)
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         event = self.event(envelope, lambda _, outcome: _resolve(done, outcome), delivery)
         await self.identity.link.publisher.admit()
@@ -107,6 +108,11 @@ class Inbox:
         return InboxPublisher(self, window, delivery, expires_s, on_outcome)
 
     # For publishers, as a channel
+
+    @property
+    def place(self) -> str:
+        """Under which name `[limits]` counts it."""
+        return f"inbox {self.name}"
 
     def subject(self, delivery: Delivery) -> bytes:
         """Where its letters go. Raises InvalidName for `live`: a letter is stored."""

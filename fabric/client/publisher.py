@@ -38,6 +38,10 @@ class Target(Protocol):
     def stream(self) -> str:
         """The log that keeps what is stored."""
 
+    @property
+    def place(self) -> str:
+        """Under which name `[limits]` counts what goes there."""
+
     def subject(self, delivery: Delivery) -> bytes:
         """The subject of that delivery class."""
 
@@ -76,6 +80,7 @@ class ChannelPublisher:
         self.refusals: list[Refused] = []
         self._on_outcome = on_outcome
         self._link = channel.identity.link
+        self._gate = channel.identity.gate
         self._publisher = self._link.publisher
         self._subject = channel.subject(delivery)
         self._stream = channel.stream
@@ -95,7 +100,10 @@ class ChannelPublisher:
 
     async def send(self, data: object, *, id: str | None = None) -> int:
         """Offer one message; returns its number at once unless the window is full. `id` is the message's
-        own, see `Channel.publish`. Raises LimitExceeded, Unreachable, Refused(closing)."""
+        own, see `Channel.publish`. Raises LimitExceeded, Unreachable, Refused(closing), and where the node
+        limits it Refused(rate)."""
+        if self._gate is not None:
+            self._gate.message(self.channel.identity.token, self.channel.place)
         if self._in_flight >= self.window or not self._publisher.is_open:
             await self._room()
         number = self._link.next_count()

@@ -80,6 +80,7 @@ class Queue:
         part of them), LimitExceeded, InvalidName.
         """
         slot = self.slot(priority, key, expires_s)
+        self.identity.admit(slot.place)
         if id is not None:
             attributes["id"] = id
         delivery: Delivery = "once" if once else "durable"
@@ -230,6 +231,11 @@ class Slot:
     def stream(self) -> str:
         """The log of all queues."""
         return QUEUE_STREAM
+
+    @property
+    def place(self) -> str:
+        """Under which name `[limits]` counts it."""
+        return f"queue {self.queue.name}"
 
     @cached_property
     def lines(self) -> bytes:

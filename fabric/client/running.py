@@ -3,6 +3,7 @@
 import msgspec
 
 from fabric.client.call import Progress
+from fabric.client.context import caused_by, hops_after
 from fabric.client.desk import FINAL, seconds_left
 from fabric.client.identity import Identity
 from fabric.client.outbox import attribute_line, template
@@ -74,11 +75,14 @@ class Call:
         self._answers.link.connection.flush()
 
     def trace(self) -> dict[str, str]:
-        """Where this call stands in its story, for a message in another protocol: A2A `metadata`, MCP
-        `_meta`, MQTT user properties."""
+        """Where this call stands in its story and how long its chain may still become, for a message in
+        another protocol: A2A `metadata`, MCP `_meta`, MQTT user properties. Raises Refused("loop")."""
+        cause = caused_by(self.request)
         return {
-            "io.agentfabric/conversation": self.conversation,
-            "io.agentfabric/causationid": self.request.id,
+            "io.agentfabric/conversation": cause.correlationid,
+            "io.agentfabric/causationid": cause.causationid,
+            "io.agentfabric/fabhops": str(hops_after(cause)),
+            "io.agentfabric/fabchain": cause.chain,
         }
 
     def send(self, kind: str, data: bytes, left: Budget | None = None) -> None:

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from fabric.client import Session
+from fabric.client.gate import Gate
 from fabric.node.server import EmbeddedServer
 
 __all__ = ["NodeCollector"]
@@ -17,8 +18,8 @@ __all__ = ["NodeCollector"]
 class NodeCollector(Collector):
     """`server` is None when NATS is somebody else's."""
 
-    def __init__(self, session: Session, server: EmbeddedServer | None) -> None:
-        self._session, self._server = session, server
+    def __init__(self, session: Session, server: EmbeddedServer | None, gate: Gate) -> None:
+        self._session, self._server, self._gate = session, server, gate
 
     def collect(self) -> Iterable[Metric]:
         """The samples of this moment."""
@@ -37,11 +38,29 @@ class NodeCollector(Collector):
         )
         yield _counter("fabric_journal_records", "Records written to the journal", session.journal.recorded)
         yield _counter("fabric_journal_dropped", "Journal records not written", session.journal.dropped)
+        yield from self._calls()
         if self._server:
             restarts = self._server.restarts
             yield _counter(
                 "fabric_nats_server_restarts", "Times the embedded server was started again", restarts
             )
+
+    def _calls(self) -> Iterable[Metric]:
+        calls, gate = self._session.calls, self._gate
+        yield _gauge("fabric_calls_in_flight", "Calls this node waits for an answer to", calls.waiting)
+        yield _gauge("fabric_admitted_calls", "Calls that hold a place of [limits]", gate.calls_running)
+        unwanted = CounterMetricFamily(
+            "fabric_call_answers_unwanted", "Answers that were nobody's any more", labels=["why"]
+        )
+        for why in ("late", "forged", "fenced"):
+            unwanted.add_metric([why], getattr(calls, why))
+        yield unwanted
+        refused = CounterMetricFamily(
+            "fabric_admission_refused", "What [limits] refused", labels=["scope", "reason"]
+        )
+        for (scope, reason), count in sorted(gate.refused.items()):
+            refused.add_metric([scope, reason], count)
+        yield refused
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from fabric.address import Address, HomeLock
 from fabric.client import Fabric, Session
+from fabric.client.gate import Gate
 from fabric.client.identity import Identity
 from fabric.config import Config
 from fabric.edge import EdgeMetrics, House
@@ -67,12 +68,13 @@ class Node:
             mover = Mover(Identity(self.session, self.config.node.name))
             await mover.start()
             parts.push_async_callback(mover.stop)
-            self.registry.register(NodeCollector(self.session, self.server))
+            gate = Gate(self.config.limits)
+            self.registry.register(NodeCollector(self.session, self.server, gate))
             health = HealthServer(self.config.node, self._problems, self.registry, self._metrics)
             await health.start()
             parts.push_async_callback(health.stop)
             authenticator = TokenAuthenticator(self.config, [edge.name for edge in edges])
-            fabric = Fabric(self.session, self.config.node.name)
+            fabric = Fabric(self.session, self.config.node.name, gate=gate)
             running = Edges(edges)
             parts.push_async_callback(running.stop, self.config.node.grace_s)
             await running.start(House(fabric, self.session.journal, authenticator, topics, self._metrics))

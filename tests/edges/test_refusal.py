@@ -22,7 +22,19 @@ def test_every_error_a_peer_can_meet_has_a_row(error: type[FabricError]) -> None
 
 
 @pytest.mark.parametrize(
-    "reason", ["full", "rate", "timeout", "too_large", "denied", "closing", "unreachable"]
+    "reason",
+    [
+        "full",
+        "rate",
+        "timeout",
+        "too_large",
+        "denied",
+        "closing",
+        "unreachable",
+        "conflict",
+        "loop",
+        "budget",
+    ],
 )
 def test_every_reason_of_a_refusal_has_a_row(reason: str) -> None:
     assert words(Refused(reason)) == TABLE[f"refused.{reason}"]

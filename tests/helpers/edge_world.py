@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from fabric.client import Agent, Fabric, Session, ToolError
+from fabric.client.gate import Gate
+from fabric.config import LimitsSettings
 from fabric.edge import Edge, House
 from helpers.http_door import Counted, OneToken
 from helpers.noted import Noted
@@ -33,6 +35,7 @@ class EdgeWorld:
         self.agent_session = Session(
             [server.url], name=f"{protocol}-agent-{number}", credentials=server.creds
         )
+        self.gate = Gate(LimitsSettings())
         self.journal, self.metrics = Noted(), Counted()
         self.handler_started = asyncio.Event()
         self.handler_cancelled = asyncio.Event()
@@ -42,7 +45,7 @@ class EdgeWorld:
     async def start(self) -> None:
         for session in (self.edge_session, self.agent_session):
             await session.open()
-        fabric = Fabric(self.edge_session, "node")
+        fabric = Fabric(self.edge_session, "node", gate=self.gate)
         await self.edge.start(House(fabric, self.journal, OneToken(), NoTopics(), self.metrics))
 
     async def stop(self) -> None:

@@ -7,6 +7,7 @@
 | id              | `messageId`                                                                    |
 | correlationid   | metadata `io.agentfabric/conversation`, else the context                       |
 | causationid     | metadata `io.agentfabric/causationid`                                          |
+| fabkey, fabhops, fabchain | metadata `io.agentfabric/idempotency-key`, `.../fabhops`, `.../fabchain` |
 | fabcorr         | the JSON-RPC id                                                                |
 
 Metadata of the message comes before metadata of the request. What no tool can be given is a loss, never
@@ -37,16 +38,16 @@ class Marks(msgspec.Struct, frozen=True):
     tool: str | None = msgspec.field(default=None, name="io.agentfabric/tool")
     conversation: str | None = msgspec.field(default=None, name="io.agentfabric/conversation")
     causationid: str | None = msgspec.field(default=None, name="io.agentfabric/causationid")
+    key: str | None = msgspec.field(default=None, name="io.agentfabric/idempotency-key")
+    hops: str | None = msgspec.field(default=None, name="io.agentfabric/fabhops")
+    chain: str | None = msgspec.field(default=None, name="io.agentfabric/fabchain")
 
 
 def marks_of(send: SendMessage) -> Marks:
     """Our keys in the metadata. Raises CodecError when one of them is no string."""
     inner, outer = _marks(send.message.metadata, "params.message"), _marks(send.metadata, "params")
-    return Marks(
-        inner.tool or outer.tool,
-        inner.conversation or outer.conversation,
-        inner.causationid or outer.causationid,
-    )
+    said = zip(msgspec.structs.astuple(inner), msgspec.structs.astuple(outer), strict=True)
+    return Marks(*(near or far for near, far in said))
 
 
 def choose_tool(asked: str | None, offered: Sequence[str]) -> str | None:
@@ -84,6 +85,9 @@ def lift_send(
         datacontenttype="application/json",
         correlationid=marks.conversation or context_id,
         causationid=marks.causationid,
+        fabkey=marks.key,
+        fabhops=marks.hops,
+        fabchain=marks.chain,
         traceparent=traceparent,
         fabkind="request",
         fabproto="a2a",

@@ -10,7 +10,7 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.names import decode_level
 from fabric_codecs.nats.headers import value_in
 
-__all__ = ["Letter"]
+__all__ = ["Letter", "expiry_of"]
 
 
 class Letter:
@@ -24,7 +24,7 @@ class Letter:
         self.header = header
         self.data = data
         self.attempts = 0
-        self.expires_us = _expiry(header)
+        self.expires_us = expiry_of(header)
         self._envelope: Envelope | None = None
 
     @property
@@ -52,11 +52,12 @@ class Letter:
         return f"<Letter {self.sequence} from {self.sender!r}, {len(self.data):,} bytes>"
 
 
-def _expiry(header: bytes) -> int:
+def expiry_of(header: bytes) -> int:
+    """When a message is worth nothing any more, in microseconds since 1970; 0: never said, or not a time."""
     text = value_in(header, b"ce-expirytime")
     if not text:
         return 0
     try:
         return parse_us(text.decode())
-    except ValueError:  # not a time: it has none, and keeps the server's
+    except ValueError:
         return 0

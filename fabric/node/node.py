@@ -34,6 +34,7 @@ from fabric.node.metrics import NodeCollector
 from fabric.node.queues import QueueService
 from fabric.node.server import EmbeddedServer
 from fabric.node.services import Service, Services
+from fabric.node.sweeper import Sweeper
 
 __all__ = ["Node"]
 
@@ -65,6 +66,9 @@ class Node:
             topics = await parts.enter_async_context(self._topics())
             services = Services(self.session.connection, self._services())
             parts.push_async_callback(services.stop)
+            sweeper = Sweeper(self.session)
+            await sweeper.start()
+            parts.push_async_callback(sweeper.stop)
             mover = Mover(Identity(self.session, self.config.node.name))
             await mover.start()
             parts.push_async_callback(mover.stop)

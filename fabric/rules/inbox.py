@@ -55,7 +55,8 @@ class InboxRecord(Holder, kw_only=True, omit_defaults=True):
     """What an inbox's owner commits. `floors`: of this source everything up to there is settled; `beyond`:
     settled above a floor; `attempts`: how often a letter in hand was handed out; `lives`: the latest epoch
     that each replying source showed. Only letters that the log may still hold are named. `shut`: the inbox
-    takes no more letters, as far as senders look."""
+    takes no more letters, as far as senders look. `swept`: the sweep that wrote it, so that no two write the
+    same."""
 
     connection: str  # whose lease is the process's
     floors: dict[str, int] = msgspec.field(default_factory=dict)
@@ -64,6 +65,7 @@ class InboxRecord(Holder, kw_only=True, omit_defaults=True):
     lives: dict[str, int] = msgspec.field(default_factory=dict)
     letters_max: int = 0  # the owner's total, for the node that watches while it is away
     shut: bool = False
+    swept: str = ""
 
 
 def owner_in_the_way(record: InboxRecord | None, *, lives: bool, take_over: bool) -> str | None:

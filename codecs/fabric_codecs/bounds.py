@@ -29,6 +29,7 @@ __all__ = [
     "MQTT_USER_PROPERTIES_MAX",
     "NATS_CONTROL_LINE_MAX",
     "PAYLOAD_BYTES_MAX",
+    "REST_PATH_BYTES_MAX",
     "TOKEN_BYTES_MAX",
 ]
 
@@ -42,7 +43,7 @@ CHANNEL_LEVELS_MAX = 16  # deeper than any topic tree in use; keeps subjects ins
 CHANNEL_BYTES_MAX = 1024  # 16 levels of 256 bytes exceed the server's control line (tried on 2.15.1)
 
 JSON_BYTES_MAX = 4 << 20  # the limit of the official MCP SDK's HTTP listener
-JSONRPC_BATCH_MAX = 128  # messages in one batch; each may start work, and MCP dropped batches after one revision
+JSONRPC_BATCH_MAX = 128  # messages in one batch; each may start work
 JSONRPC_ID_BYTES_MAX = 256  # a UUID has 36; an id becomes an attribute, and attributes share HEADER_BYTES_MAX
 JSON_DEPTH_MAX = 64  # JSON Schema and A2A parts stay below 20; a scanner without a limit is an attack
 
@@ -66,3 +67,5 @@ KAFKA_HEADERS_MAX = 256  # headers of one record
 KAFKA_NAMED_MAX = 1024  # topics or partitions that one request may name; each costs the server a look
 KAFKA_ELEMENTS_MAX = 100_000  # of any array in a response: the partitions of a large cluster in one Metadata
 KAFKA_TOPIC_CHARS_MAX = 249  # Kafka's own limit (a file name with a partition suffix)
+
+REST_PATH_BYTES_MAX = 8192  # path and query of a request; what HTTP servers take by default (RFC 9110, 4.1)

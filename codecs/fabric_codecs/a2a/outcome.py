@@ -38,8 +38,8 @@ class Outcome(NamedTuple):
 
 
 def read_event(raw: bytes, name: str) -> Outcome:
-    """A task (`task`, `result`) or an update (`statusUpdate`, `artifactUpdate`): whole; a failed one as a failure
-    with it inside; a progress of ours as what it was. Raises CodecError."""
+    """A task (`task`, `result`) or an update (`statusUpdate`, `artifactUpdate`): whole; a failed one as a
+    failure with it inside; a progress of ours as what it was. Raises CodecError."""
     body = scan(raw, protocol="a2a")
     metadata = _object(body, "metadata")
     task_id = body.text("id" if name in ("task", "result") else "taskId") or ""

@@ -19,6 +19,7 @@ import asyncio
 import json
 import logging
 import random
+from contextlib import suppress
 
 import msgspec
 
@@ -42,6 +43,7 @@ log = logging.getLogger("fabric.queue")
 AGAIN_S = 2.0
 NEVER_FITS_S = 300.0  # between two tries to bury what is too large for a letter
 FLUSH_EVERY_S = 1.0
+HEARD_TIMEOUT_S = 2.0
 INCREMENT = b"NATS/1.0\r\nNats-Incr: +1\r\n\r\n"
 
 
@@ -56,7 +58,8 @@ class Endings:
         self._max_attempts = max_attempts
         link = identity.link
         key = f"{token}.{link.process}-{link.next_count()}"
-        self._tenure = Tenure(link, subjects.state(identity.token, "queue", key), Holder)
+        self._subject = subjects.state(identity.token, "queue", key)
+        self._tenure = Tenure(link, self._subject, Holder)
         self._record = Holder(
             name=name,
             process=link.process,
@@ -67,12 +70,6 @@ class Endings:
         )
         self._written = Account()
         self._written_at = monotonic()
-        self._turns = 0
-
-    def turn(self) -> int:
-        """How many jobs have been given out, this one included."""
-        self._turns += 1
-        return self._turns
 
     # The account
 
@@ -101,6 +98,12 @@ class Endings:
         self._record.account, self._record.open = written, not last
         await self._tenure.write(self._record)
         self._written = written
+
+    async def heard(self) -> None:
+        """Until the server has heard all that was said so far, or cannot be reached: it takes a
+        connection's commands one after another, so any answer says so."""
+        with suppress(Refused, Unreachable):
+            await self._identity.link.state.get(self._subject, timeout_s=HEARD_TIMEOUT_S)
 
     # The ways to end
 

@@ -10,14 +10,13 @@ by then.
 """
 
 import asyncio
-import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from typing import Any, Self
 
-from fabric.client.context import handling
 from fabric.client.endings import Endings
+from fabric.client.handed import Handed, Handler
 from fabric.client.identity import Identity
 from fabric.client.job import Job
 from fabric.clock import monotonic, now_us
@@ -58,7 +57,7 @@ class Worker:
         identity: Identity,
         token: str,
         name: str,
-        handler: Callable[[Job], object] | None,
+        handler: Handler | None,
         concurrency: int,
         max_attempts: int,
     ) -> None:
@@ -109,14 +108,15 @@ class Worker:
     def __await__(self) -> Generator[Any, None, None]:
         if self._handler is None:
             raise TypeError("this worker has no handler: iterate over it")
-        return self._serve().__await__()
+        return self._serve(self._handler).__await__()
 
-    async def _serve(self) -> None:
+    async def _serve(self, handler: Handler) -> None:
+        handed = Handed(handler, self, self._spawn)
         await self.start()
         try:
             while (job := await self._next()) is not None:
-                self._hand_over(job)
-                if self._endings.turn() % TURN == 0:
+                handed.give(job)
+                if handed.count % TURN == 0:
                     await asyncio.sleep(0)
         finally:
             await self.close()
@@ -163,6 +163,9 @@ class Worker:
         self._wake.set()
         for consumer, _ in self._consumers:
             consumer.stop()
+        # Given back earlier, a job could be on its way to us again as the server learns that we stopped, and
+        # would rest there for its ack wait.
+        await self._endings.heard()
         while (job := self._line.take()) is not None:
             self._give_back(job)
         await self._end_tasks()
@@ -174,13 +177,13 @@ class Worker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._endings.news.wait(), TICK_S)
             self._endings.news.clear()
+        with suppress(Refused, Unreachable):  # no server: the account stays as it was a second ago
+            await self._endings.flush(last=True)
+        for job in self._held.all():  # what was still on its way
+            self._give_back(job)
         for consumer, _ in self._consumers:
             consumer.close()
         self._link.members.discard(self)
-        with suppress(
-            Refused, Unreachable
-        ):  # the server is not there: the account stays as it was a second ago
-            await self._endings.flush(last=True)
 
     async def _end_tasks(self) -> None:
         tick = {task for task in self._tasks if task.get_name().endswith("tick")}
@@ -236,9 +239,6 @@ class Worker:
         source = subject[subject.rindex(b".") + 1 :].decode()
         envelope = Envelope.from_nats(subject, header, data)
         job = Job(envelope, source, backlog, consumer, ack, sequence, times, self)
-        if self._stopping:
-            consumer.give_back(ack)
-            return
         self._endings.taken_up()
         self._held.wait(job, monotonic())
         self._line.put(job)
@@ -325,36 +325,11 @@ class Worker:
         self._drop(job)
         return False
 
-    def _hand_over(self, job: Job) -> None:
-        assert self._handler is not None
-        if inspect.iscoroutinefunction(self._handler):
-            self._spawn(self._run(job), job.id)
-            return
-        try:
-            with handling(job.envelope):
-                self._handler(job)
-        except Exception as error:
-            self._spawn(self._failed(job, error), job.id)
-            return
-        if job in self._held:
-            self.acknowledge(job)
-
-    async def _run(self, job: Job) -> None:
-        try:
-            with handling(job.envelope):
-                await self._handler(job)  # type: ignore[misc]  # a coroutine function, as `_hand_over` has seen
-        except Exception as error:
-            await self._failed(job, error)
-            return
-        if job in self._held:
-            self.acknowledge(job)
-
-    async def _failed(self, job: Job, error: Exception) -> None:
-        log.warning("queue %s: attempt %d of job %s failed", self.name, job.attempt, job.id, exc_info=error)
-        with suppress(NotHeld):  # it was settled before the handler raised
-            await self.fail(job, f"{type(error).__name__}: {error}", None)
-
     # For jobs
+
+    def holds(self, job: Job) -> bool:
+        """Whether it is in hand here, and not settled."""
+        return job in self._held
 
     def acknowledge(self, job: Job) -> "asyncio.Future[None]":
         """See `Job.ack`."""

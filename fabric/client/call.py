@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from fabric.client.context import current_cause
+from fabric.client.context import cause_now
 from fabric.client.desk import CallDesk, Waiting, agent_of, deadline_within
 from fabric.client.failure import failure_of
 from fabric.client.identity import Identity
@@ -82,7 +82,7 @@ class Terms(NamedTuple):
     async def grant(self, target: str) -> Grant | None:
         """What the call may spend: of the handler's budget that makes it, or its own; None is no limit.
         Raises Refused("budget"), DeadlineExceeded."""
-        cause = current_cause.get()
+        cause = cause_now()
         if cause is not None and cause.spending is not None:
             return await cause.spending.ask(target, self.budget, self.deadline_s)
         return None if self.budget is None else Grant(None, 0, self.budget)

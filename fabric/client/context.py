@@ -19,6 +19,7 @@ from fabric_codecs.envelope import Envelope
 __all__ = [
     "Cause",
     "Handling",
+    "cause_now",
     "caused_by",
     "current_cause",
     "current_handling",
@@ -46,7 +47,14 @@ class Cause(NamedTuple):
         return lengthened(self.before, self.step)
 
 
-current_cause: ContextVar[Cause | None] = ContextVar("fabric_cause", default=None)
+# The message itself, or what was made of it: most handlers send nothing, and for those it is never looked at.
+current_cause: ContextVar[Cause | Envelope | None] = ContextVar("fabric_cause", default=None)
+
+
+def cause_now() -> Cause | None:
+    """The message that is being handled here; None when none is."""
+    found = current_cause.get()
+    return caused_by(found) if isinstance(found, Envelope) else found
 
 
 class Handling:
@@ -83,8 +91,8 @@ def caused_by(envelope: Envelope, deadline_us: int = 0, spending: Spending | Non
 @contextmanager
 def handling(envelope: Envelope) -> Iterator[None]:
     """What is published or called inside was caused by `envelope`: `with handling(envelope): ...`. Tools and
-    handlers need it not; loops over a member do, if what they send may come back to them."""
-    token = current_cause.set(caused_by(envelope))
+    handlers need it not; a loop over an anonymous member does, if what it sends may come back to it."""
+    token = current_cause.set(envelope)
     try:
         yield
     finally:

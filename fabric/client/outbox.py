@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from fabric.client.context import Cause, current_cause, hops_after
+from fabric.client.context import Cause, cause_now, hops_after
 from fabric.clock import now_us
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template, timestamp
@@ -63,7 +63,7 @@ def caused_lines(cause: Cause) -> bytes:
 def cause_lines() -> bytes:
     """The header lines that say which message is being handled here; none when none is. Raises
     Refused("loop") when its chain is as long as a chain may be."""
-    cause = current_cause.get()
+    cause = cause_now()
     if cause is None:
         return b""
     return attribute_line("correlationid", cause.correlationid) + caused_lines(cause)
@@ -71,7 +71,7 @@ def cause_lines() -> bytes:
 
 def cause_attributes() -> dict[str, str]:
     """As `cause_lines`, for an envelope."""
-    cause = current_cause.get()
+    cause = cause_now()
     if cause is None:
         return {}
     return {
@@ -85,7 +85,7 @@ def cause_attributes() -> dict[str, str]:
 def completed(envelope: Envelope) -> Envelope:
     """An envelope made elsewhere, with the time if it lacks one, and with the hops of what is being handled.
     Its id, source and conversation stand. Raises Refused("loop")."""
-    cause = current_cause.get()
+    cause = cause_now()
     if cause is not None:
         time = envelope.time or timestamp(now_us())
         hops = str(hops_after(cause))

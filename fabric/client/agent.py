@@ -157,8 +157,11 @@ class Agent:
         async for letter in inbox`. See `OwnedInbox`; outside, letters wait.
 
         `hold`: letters out at once when settled by hand. After `attempts_max` a letter becomes a dead
-        letter. With `letters_max` unsettled ones, of all sources together, senders are refused.
+        letter. With `letters_max` unsettled ones, of all sources together, senders are refused. Raises
+        ConfigInvalid for an agent that is not live: its lease says whose the inbox is.
         """
+        if not self._entered:
+            raise ConfigInvalid(f"the inbox of agent {self.name!r}", "open it inside the agent's `async with`")
         return OwnedInbox(
             self.identity,
             handler,

@@ -86,14 +86,18 @@ class InboxLog:
         if newest is not None or not self._caught_up(0, gone=False):
             self._read()
 
-    async def stop(self) -> None:
-        """No letter comes any more. Safe to call twice."""
+    def halt(self) -> None:
+        """Take no more letters; `stop` all the same. Safe to call twice."""
         self._stopped = True
         connection = self._link.connection
         if self._subscription is not None:
             connection.unsubscribe(self._subscription)
         with suppress(ValueError):  # stopped before, or never started
             connection.on_denied.remove(self._denied)
+
+    async def stop(self) -> None:
+        """No letter comes any more. Safe to call twice."""
+        self.halt()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)

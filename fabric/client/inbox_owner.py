@@ -21,20 +21,20 @@ import logging
 from collections.abc import Callable
 from typing import Literal, Self
 
-from fabric.client.context import caused_by, current_cause
 from fabric.client.custody import Custody
 from fabric.client.graves import Graves
 from fabric.client.identity import Identity
 from fabric.client.inbox import Inbox
 from fabric.client.inbox_keeper import COMMIT_LETTERS, keeper_of
 from fabric.client.inbox_log import InboxLog
+from fabric.client.inbox_pump import Pump
 from fabric.client.letter import Letter
 from fabric.client.letter_queue import LetterQueue
 from fabric.client.receipt import Receipt
 from fabric.clock import monotonic, now_us
-from fabric.errors import ConfigInvalid, FabricError, Fenced, InternalError, Refused, Unreachable
+from fabric.errors import ConfigInvalid, FabricError, Fenced, Refused, Unreachable
 from fabric.rules.accounts import Account
-from fabric.rules.inbox import End
+from fabric.rules.inbox import LETTERS_MAX, End, is_shut
 from fabric.rules.ledger import Ledger
 from fabric_codecs.nats.headers import number_in, source_agrees, value_in
 
@@ -44,7 +44,6 @@ log = logging.getLogger("fabric.inbox")
 
 UNCOMMITTED_MAX = 1024  # settled and not committed
 ATTEMPTS_MAX = 5
-LETTERS_MAX = 10_000  # in the log, of all sources
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 30.0
 COMMIT_RETRY_S = 0.5
 PURGE_QUIET_S = 1.0  # after which what is settled leaves the log, however little it is
@@ -85,24 +84,21 @@ class OwnedInbox:
         self.copies = 0
         self.forged = 0
         self.failure: FabricError | None = None
-        self._handler = handler
+        self._pumping = Pump(handler, self) if handler is not None else None
         self._by_hand = settling == "by_hand"
         self._hold = hold if self._by_hand else 1
         self._attempts_max = attempts_max
-        self._letters_max = letters_max
         self._take_over = take_over
         self._keeper = keeper_of(identity.link)
         self._custody = Custody(identity, letters_max=letters_max)
         self._queue = LetterQueue(self._keeper)
         self._log = InboxLog(self._custody, self._keeper, self._queue, self)
-        self._graves = Graves(identity, self._custody, self._buried)
+        self._graves = Graves(identity, self._custody, lambda letter: self._settle(letter, End.DEAD))
         self._ledger = Ledger(LEDGER_LETTERS)
         self._out: dict[int, Letter] = {}
         self._current: Letter | None = None
         self._suspect_to: float = 0  # a life that crashed may have had in hand what lies up to here
         self._arrival = asyncio.Event()
-        self._careful: asyncio.Task[None] | None = None
-        self._is_pumping = False
         self._settled_at = 0.0
         self._closed = False
 
@@ -161,9 +157,8 @@ class OwnedInbox:
         self._closed = True
         await self._log.stop()
         await self._graves.stop()
-        if self._careful is not None:
-            self._careful.cancel()
-            await asyncio.gather(self._careful, return_exceptions=True)
+        if self._pumping is not None:
+            await self._pumping.stop()
         self._queue.close()
         self._arrival.set()
         try:
@@ -185,7 +180,7 @@ class OwnedInbox:
         if self._current is not None and not self._by_hand:
             self._settle(self._current, End.DELIVERED)
         self._current = None
-        while (letter := self._next()) is None:
+        while (letter := self.next_letter()) is None:
             if self._closed:
                 raise StopAsyncIteration
             if self.failure is not None:
@@ -193,12 +188,16 @@ class OwnedInbox:
             self._arrival.clear()
             await self._arrival.wait()
         if letter.sequence <= self._suspect_to:
-            await self._write_attempt()
+            try:
+                await self.write_attempt()
+            except BaseException:  # nobody has it
+                self.put_back(letter, after_s=0)
+                raise
         self._current = letter
         return letter
 
-    def _next(self) -> Letter | None:
-        # None while nothing waits, or as much is out as may be.
+    def next_letter(self) -> Letter | None:
+        """The next one, which is out from now on; None while none waits, or as much is out as may be."""
         while self._queue and self._may_hand_out():
             letter = self._queue.pop()
             if letter.expires_us and letter.expires_us <= now_us():
@@ -209,15 +208,13 @@ class OwnedInbox:
             return letter
         return None
 
-    def _may_hand_out(self) -> bool:
-        return (
-            len(self._out) < self._hold
-            and self._custody.letters.uncommitted < UNCOMMITTED_MAX
-            and self.failure is None
-            and not self._closed
-        )
+    def has_suspect(self) -> bool:
+        """Whether the next one may have been in the hands of a life that crashed, and can be handed out."""
+        return bool(self._queue) and self._queue.first.sequence <= self._suspect_to and self._may_hand_out()
 
-    async def _write_attempt(self) -> None:
+    async def write_attempt(self) -> None:
+        """Until what is out is written down: a letter that kills its owner at once is counted all the
+        same."""
         while True:
             try:
                 await self.commit()
@@ -226,52 +223,26 @@ class OwnedInbox:
                 log.warning("inbox %s: %s; again in %g s", self.name, error, COMMIT_RETRY_S)
                 await asyncio.sleep(COMMIT_RETRY_S)
 
+    def _may_hand_out(self) -> bool:
+        return (
+            len(self._out) < self._hold
+            and self._custody.letters.uncommitted < UNCOMMITTED_MAX
+            and self.failure is None
+            and not self._closed
+        )
+
     def _pump(self) -> None:
         # Whoever iterates is woken; a handler gets what it may have.
         self._arrival.set()
-        if self._handler is None or self._is_pumping or self._careful is not None:
-            return
-        self._is_pumping = True  # a handler may settle or put back, which comes here again
-        while self._queue and self._may_hand_out():
-            if self._queue.first.sequence <= self._suspect_to:
-                self._careful = asyncio.create_task(self._pump_with_care(), name="fabric-inbox-care")
-                self._careful.add_done_callback(self._care_ended)
-                break
-            if (letter := self._next()) is not None:
-                self._handle(letter)
-        self._is_pumping = False
+        if self._pumping is not None:
+            self._pumping.pump()
 
-    async def _pump_with_care(self) -> None:
-        while self._queue and self._queue.first.sequence <= self._suspect_to:
-            letter = self._next()
-            if letter is None:
-                return
-            await self._write_attempt()
-            self._handle(letter)
-
-    def _care_ended(self, task: "asyncio.Task[None]") -> None:
-        self._careful = None
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            self._pump()
-        else:
-            self.fail(error if isinstance(error, FabricError) else InternalError(f"an inbox: {error!r}"))
-
-    def _handle(self, letter: Letter) -> None:
-        assert self._handler is not None
-        token = current_cause.set(caused_by(letter.envelope))
-        try:
-            self._handler(letter)
-        except Exception as error:
-            log.exception("inbox %s: the handler raised on letter %d", self.name, letter.sequence)
-            self.put_back(letter, cause=f"the handler raised {type(error).__name__}: {error}")
-        else:
-            if not self._by_hand:
-                self._settle(letter, End.DELIVERED)
-        finally:
-            current_cause.reset(token)
+    def handled(self, letter: Letter, problem: str) -> None:
+        """The handler returned, or raised."""
+        if problem:
+            self.put_back(letter, cause=problem)
+        elif not self._by_hand:
+            self._settle(letter, End.DELIVERED)
 
     # Settling
 
@@ -337,9 +308,6 @@ class OwnedInbox:
         self._keeper.due(self, now=letters.uncommitted >= COMMIT_LETTERS or letters.is_pressed)
         return True
 
-    def _buried(self, letter: Letter) -> None:
-        self._settle(letter, End.DEAD)
-
     # Receiving: called by the log
 
     def receive(self, subject: bytes, source: bytes, sequence: int, header: bytes, data: bytes) -> None:
@@ -376,6 +344,7 @@ class OwnedInbox:
     def fail(self, error: FabricError) -> None:
         """No letter is handed out any more; whoever iterates is told."""
         self.failure = self.failure or error
+        self._log.halt()
         self._arrival.set()
 
     # Called by the keeper
@@ -401,7 +370,7 @@ class OwnedInbox:
                 depth = await self._log.depth()
             except FabricError:
                 return  # asked again at the next turn
-        shut = depth >= self._letters_max or (record.shut and depth > self._letters_max // 2)
+        shut = is_shut(record, depth)
         if shut != record.shut:
             log.warning("inbox %s: %s with %d letters", self.name, "shut" if shut else "open again", depth)
             record.shut = shut

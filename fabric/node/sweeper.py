@@ -22,8 +22,8 @@ from fabric.jetstream.layout import inbox_stream
 from fabric.jetstream.read import Stored
 from fabric.jetstream.server import ApiError, api
 from fabric.rules.accounts import Extent
-from fabric.rules.inbox import InboxRecord
-from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record, is_shut
+from fabric.rules.inbox import InboxRecord, is_shut
+from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record
 from fabric_codecs.names import decode_level
 
 __all__ = ["Sweeper"]

@@ -35,10 +35,11 @@ import msgspec
 
 from fabric.rules.accounts import Account, Holder
 
-__all__ = ["Commit", "End", "InboxRecord", "Letters", "owner_in_the_way"]
+__all__ = ["LETTERS_MAX", "Commit", "End", "InboxRecord", "Letters", "is_shut", "owner_in_the_way"]
 
 PURGE_LETTERS = 64  # of one source: a quarter of what the server lets it leave
 LIVES_MAX = 1024  # sources whose present life is remembered
+LETTERS_MAX = 10_000  # in an inbox, of all sources, unless its owner says otherwise
 SOURCES_KEPT = 1024  # of which nothing is in the log
 
 
@@ -74,6 +75,12 @@ def owner_in_the_way(record: InboxRecord | None, *, lives: bool, take_over: bool
     if record is None or not record.open or not lives or take_over:
         return None
     return record.process
+
+
+def is_shut(record: InboxRecord, letters: int) -> bool:
+    """Whether an inbox with so many letters is to take no more."""
+    most = record.letters_max or LETTERS_MAX
+    return letters >= most or (record.shut and letters > most // 2)
 
 
 class Commit(NamedTuple):

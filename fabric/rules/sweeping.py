@@ -24,9 +24,8 @@ import msgspec
 from fabric.rules.accounts import Extent
 from fabric.rules.inbox import InboxRecord
 
-__all__ = ["LETTERS_MAX", "Letter", "Pass", "ended", "expired", "first_record", "is_shut"]
+__all__ = ["Letter", "Pass", "ended", "expired", "first_record"]
 
-LETTERS_MAX = 10_000  # of an inbox that never had an owner
 LOOK_FROM = 256  # letters: less than this no total is worth a look at every record
 GATE = "%full"
 
@@ -66,12 +65,6 @@ class Pass:
                 yield agent, letters, agent in self._gates
         for agent in self._gates - self._letters.keys():
             yield agent, 0, True
-
-
-def is_shut(record: InboxRecord, letters: int) -> bool:
-    """Whether an inbox with so many letters is to take no more."""
-    most = record.letters_max or LETTERS_MAX
-    return letters >= most or (record.shut and letters > most // 2)
 
 
 def first_record(name: str, extent: Extent) -> InboxRecord:

@@ -2,8 +2,8 @@
 
 from fabric.rules import sweeping
 from fabric.rules.accounts import Account, Extent
-from fabric.rules.inbox import InboxRecord, Letters
-from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record, is_shut
+from fabric.rules.inbox import LETTERS_MAX, InboxRecord, Letters, is_shut
+from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record
 
 EXTENT = Extent("IB_0", "fab.ib.0.a.*")
 
@@ -34,7 +34,7 @@ def test_an_inbox_is_shut_at_its_total_and_open_at_half() -> None:
     assert is_shut(record(letters_max=10), 10)
     assert is_shut(record(letters_max=10, shut=True), 6)
     assert not is_shut(record(letters_max=10, shut=True), 5)
-    assert is_shut(record(), sweeping.LETTERS_MAX)
+    assert is_shut(record(), LETTERS_MAX)
 
 
 def test_what_the_owner_settled_is_not_expired_again() -> None:

@@ -1,8 +1,8 @@
 """Causality without being asked for: what a handler publishes or calls was caused by the message it handles.
 
 In: the message being handled. Out: what its consequences carry: conversation, cause, hops, chain, and the
-budget that calls spend from. Set by agents for tools and by members for handlers; `handling` sets it where
-somebody takes messages in a loop. Above: everything that sends. Below: `rules/hops`.
+budget that calls spend from. Set by agents, workers, inboxes and durable members; `handling` sets it where
+somebody takes messages by a handler or a loop of an anonymous member. Above: everything that sends. Below: `rules/hops`.
 """
 
 from collections.abc import Iterator
@@ -90,8 +90,10 @@ def caused_by(envelope: Envelope, deadline_us: int = 0, spending: Spending | Non
 
 @contextmanager
 def handling(envelope: Envelope) -> Iterator[None]:
-    """What is published or called inside was caused by `envelope`: `with handling(envelope): ...`. Tools and
-    handlers need it not; a loop over an anonymous member does, if what it sends may come back to it."""
+    """What is published or called inside, and by tasks made inside, was caused by `envelope`: `with
+    handling(envelope): ...`. For anonymous members, in their handler or loop: to note it for each message
+    would cost them a tenth of their rate, and most send nothing. Tools, workers, inboxes and durable members
+    do it by themselves."""
     token = current_cause.set(envelope)
     try:
         yield

@@ -15,7 +15,6 @@ from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from fabric.client.catchup import Reading
-from fabric.client.context import current_cause
 from fabric.client.link import Link
 from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError
@@ -104,14 +103,12 @@ class Owner(Protocol):
 
 
 def hand_to_all(hearers: Sequence[Hearer], envelope: Envelope) -> None:
-    """Call every handler; one that raises takes nobody along. What they send was caused by the message."""
-    current_cause.set(envelope)
+    """Call every handler; one that raises takes nobody along."""
     for hearer in hearers:
         try:
             hearer.handler(envelope)
         except Exception:
             hearer.raised(envelope)
-    current_cause.set(None)
 
 
 class Lane:

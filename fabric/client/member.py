@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from fabric import subjects
 from fabric.client.catchup import Since, beginning
 from fabric.client.feed import Feed, feed_of
-from fabric.client.lane import Tally, hand_to_all
+from fabric.client.lane import Tally
 from fabric.client.link import Link
 from fabric.client.seat import Seat, ignore
 from fabric.errors import CursorAhead, FabricError
@@ -266,7 +266,10 @@ class Member:
             self._queued_bytes += len(envelope.data)
             self._arrival.set()
             return
-        hand_to_all((self,), envelope)
+        try:
+            self.handler(envelope)
+        except Exception:
+            self.raised(envelope)
 
     def take_live(self, envelope: Envelope) -> None:
         """A live message, for who queues. Called by its feed."""

@@ -100,7 +100,8 @@ async def test_a_handler_that_publishes_to_its_own_channel_comes_to_an_end(serve
 
         def on_message(envelope: Envelope) -> None:
             heard.append(envelope.get("fabhops"))
-            tasks.add(asyncio.create_task(say_again()))
+            with handling(envelope):
+                tasks.add(asyncio.create_task(say_again()))
 
         async with channel.join(on_message):
             await channel.publish("first", delivery="live")

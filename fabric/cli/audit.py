@@ -1,4 +1,7 @@
-"""`fabric audit`: how each durable member, inbox and queue accounts for what it was given; do the logs agree?"""
+"""`fabric audit`: how each durable member, inbox and queue accounts for what it was given, and what the logs
+say to that.
+
+In: `Fabric.audit`. Out: a table, or one JSON value for each holder; exit code 1 when a sum does not hold."""
 
 import click
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from fabric.client.catchup import as_fed
 from fabric.client.link import Link
 from fabric.clock import monotonic
-from fabric.errors import Refused, Unreachable
+from fabric.errors import FabricError, Refused, Unreachable
 from fabric.jetstream.read import Stored
 from fabric.rules.paging import PageSize
 from fabric.rules.together import Late, Paces
@@ -78,9 +78,12 @@ class Shelf:
         self._paces.read(rider, Late(rider.position, left, each_s))
         if not self._paces.worth_asking():
             return False
-        if monotonic() - self._end[1] > END_KNOWN_S:
-            newest = await self._reader.last(self.stream, ">")
-            self._end = newest.sequence if newest else 0, monotonic()
+        try:
+            if monotonic() - self._end[1] > END_KNOWN_S:
+                newest = await self._reader.last(self.stream, ">")
+                self._end = newest.sequence if newest else 0, monotonic()
+        except FabricError:
+            return False  # alone it will meet the same trouble, and knows what to do about it
         return self._paces.together(self._end[0])
 
     def not_late(self, rider: Rider) -> None:

@@ -3,16 +3,17 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from fabric.client import Fabric, Member, Receipt
-from fabric.client import catchup
+from fabric.client import Fabric, Member, Receipt, catchup
 from fabric.client import session as session_module
 from fabric.errors import PermissionDenied, Refused
 from fabric.jetstream import watchdog
 from fabric.rules import repair
+from fabric_codecs.envelope import Envelope
 from helpers.lane import opened
 from helpers.proxy import Proxy
 from helpers.server import RunningServer
@@ -191,11 +192,16 @@ async def test_what_was_announced_and_then_purged_holds_nobody_up(private_server
         proxy.drop = lambda *message: reads(*message) or b".d." in message[0]  # the log cannot be read either
         await channel.publish("lost")
         receipt = await channel.publish("announced")
-        await until(lambda: any(lane.track.behind for lane in member._feed.lanes.values()), "the gap was seen")
+        await until(
+            lambda: any(lane.track.behind for lane in member._feed.lanes.values()), "the gap was seen"
+        )
         await node.session.connection.request(f"$JS.API.STREAM.PURGE.{receipt.stream}")
         proxy.drop = None
         proxy.cut()
-        await until(lambda: not any(lane.track.behind for lane in member._feed.lanes.values()), "the member gave it up")
+        await until(
+            lambda: not any(lane.track.behind for lane in member._feed.lanes.values()),
+            "the member gave it up",
+        )
         await channel.publish("after")
         assert await data_of(member, 1) == [b"after"]
 
@@ -214,6 +220,36 @@ async def test_a_member_whose_right_to_history_ends_is_told(server: RunningServe
         assert await data_of(member, 1) == [b"heard"]
         with pytest.raises(PermissionDenied, match="history"):
             await asyncio.wait_for(anext(member), BOUND_S)
+
+
+async def test_a_gap_is_repaired_once_for_all_members_of_a_process(server: RunningServer) -> None:
+    heard: list[list[bytes]] = [[] for _ in range(20)]
+
+    def ear(mine: list[bytes]) -> Callable[[Envelope], None]:
+        return lambda envelope: mine.append(envelope.data)
+
+    async with (
+        Proxy(server.url) as proxy,
+        opened(server, "gap-shared") as writer,
+        opened(server, "gap-shared-ear", url=proxy.url) as reader,
+        AsyncExitStack() as stack,
+    ):
+        channel = reader.channel("gap.shared")
+        proxy.drop = losing(FEED, random.Random(5).random, 0.05)
+        early = [await stack.enter_async_context(channel.join(ear(mine))) for mine in heard[:10]]
+        slow = await stack.enter_async_context(channel.join())
+        await publish_all(writer, "gap.shared", numbered(1500))
+        for mine in heard[10:]:
+            await stack.enter_async_context(channel.join(ear(mine), since="beginning"))
+        proxy.cut()
+        await publish_all(writer, "gap.shared", numbered(1500, 1500))
+        proxy.drop = None
+        await publish_all(writer, "gap.shared", [b"end"])
+        wanted = [*numbered(3000), b"end"]
+        await until(lambda: all(len(mine) >= len(wanted) for mine in heard), "all have all")
+        assert all(mine == wanted for mine in heard)
+        assert await data_of(slow, len(wanted)) == wanted
+        assert len({member.repaired for member in early}) == 1
 
 
 @pytest.mark.timeout(60)

@@ -25,6 +25,7 @@ from fabric.client.tool import Tool
 from fabric.errors import ConfigInvalid, FabricError, Refused
 from fabric.jetstream.connection import Subscription
 from fabric.rules.budget import Budget
+from fabric.rules.call_account import CallAccount
 from fabric.rules.flow import WINDOW
 from fabric_codecs.envelope import Envelope
 
@@ -124,6 +125,11 @@ class Agent:
         """Whether a call runs."""
         return self._reception is not None and bool(self._reception.tasks)
 
+    @property
+    def account(self) -> CallAccount:
+        """Its calls so far: taken = answered + expired + cancelled + running."""
+        return CallAccount() if self._reception is None else self._reception.account
+
     def card(self) -> AgentCard:
         """Its card as the registry has it."""
         link = self.identity.link
@@ -161,7 +167,9 @@ class Agent:
         ConfigInvalid for an agent that is not live: its lease says whose the inbox is.
         """
         if not self._entered:
-            raise ConfigInvalid(f"the inbox of agent {self.name!r}", "open it inside the agent's `async with`")
+            raise ConfigInvalid(
+                f"the inbox of agent {self.name!r}", "open it inside the agent's `async with`"
+            )
         return OwnedInbox(
             self.identity,
             handler,

@@ -1,8 +1,8 @@
 """Causality without being asked for: what a handler publishes or calls was caused by the message it handles.
 
 In: the message being handled. Out: what its consequences carry: conversation, cause, hops, chain, and the
-budget that calls spend from. Set by agents, workers, inboxes and durable members; `handling` sets it where
-somebody takes messages by a handler or a loop of an anonymous member. Above: everything that sends. Below: `rules/hops`.
+budget that calls spend from. Set by agents, workers, inboxes and durable members; `handling` sets it for
+anonymous members. Above: everything that sends. Below: `rules/hops`.
 """
 
 from collections.abc import Iterator

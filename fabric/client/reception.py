@@ -20,8 +20,7 @@ In: messages of `fab.call.<agent>.*`. Out: answers. Above: `agent`. Below: `rule
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -33,7 +32,8 @@ from fabric.client.identity import Identity
 from fabric.client.kept import Answer, KeptCall, KeptCalls
 from fabric.client.running import Answers, Call
 from fabric.client.spending import Spending, budget_of, over_budget
-from fabric.client.tool import Tool, ToolError
+from fabric.client.tool import Tool
+from fabric.client.yielding import Yielding, collected, only_part
 from fabric.clock import monotonic, now_us
 from fabric.errors import (
     CallCancelled,
@@ -45,10 +45,9 @@ from fabric.errors import (
 )
 from fabric.rules.admission import Admission, Denied, Rate, Seats
 from fabric.rules.budget import Budget
-from fabric.rules.flow import Outflow
+from fabric.rules.call_account import CallAccount, CallEnd
 from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.errors import CodecError
 
 __all__ = ["DEFAULT_LIMITS", "AgentLimits", "Reception"]
 
@@ -77,26 +76,24 @@ class Reception:
     __slots__ = (
         "_admission",
         "_answers",
-        "_flows",
         "_identity",
         "_kept",
         "_limits",
         "_running",
         "_tools",
-        "answered",
-        "refused",
+        "_yielding",
+        "account",
     )
 
     def __init__(
         self, identity: Identity, tools: Mapping[str, Tool], limits: AgentLimits, epoch: int
     ) -> None:
-        self.answered = 0
-        self.refused = 0
+        self.account = CallAccount()
         self._identity = identity
         self._tools = tools
         self._limits = limits
-        self._running: dict[Key, asyncio.Task[None]] = {}
-        self._flows: dict[Key, tuple[Call, Outflow, asyncio.Event]] = {}
+        self._running: dict[Key, asyncio.Task[CallEnd]] = {}
+        self._yielding = Yielding()
         rates = {"agent": limits.rate, "caller": limits.caller_rate}
         self._admission = Admission(rates, {"caller": Seats(limits.calls_max)})
         self.begin(epoch)
@@ -119,7 +116,7 @@ class Reception:
             if task is not None:
                 task.cancel(CALLER_LEFT)
         elif kind == "credit":
-            self._granted((caller, request.causationid or ""), request)
+            self._yielding.granted((caller, request.causationid or ""), _number(request.get("fabseq") or ""))
         else:
             self._requested(request, caller, Call(self._answers, request, reply))
 
@@ -140,17 +137,28 @@ class Reception:
             )
             return
         who = {"caller": caller.decode(), "agent": ""}
+        tool = self._tools.get((request.subject or "").partition(".")[2])
+        try:
+            spending = _paid(request, tool)
+        except Refused as refused:
+            self._refuse(call, refused)
+            return
         denied = self._admission.enter(who, monotonic())
         if denied is not None:
             self._refuse(call, self._as_refused(denied))
             return
-        task = asyncio.get_running_loop().create_task(self._run(call, key))
+        self.account.taken += 1
+        task = asyncio.get_running_loop().create_task(self._run(call, key, tool, spending))
         self._running[key] = task
-        task.add_done_callback(lambda _: self._ended(key, who))
+        task.add_done_callback(lambda task: self._ended(task, key, who))
 
-    def _ended(self, key: Key, who: dict[str, str]) -> None:
+    def _ended(self, task: "asyncio.Task[CallEnd]", key: Key, who: dict[str, str]) -> None:
         del self._running[key]
         self._admission.leave(who)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # our own fault: the caller hears nothing, and waits for its deadline
+            log.error("agent %s: a call ended without an answer", self._identity.name, exc_info=error)
+        self.account.end(CallEnd.CANCELLED if task.cancelled() or error is not None else task.result())
 
     def _as_refused(self, denied: Denied) -> Refused:
         agent, calls_max = self._identity.name, self._limits.calls_max
@@ -171,49 +179,45 @@ class Reception:
         )
 
     def _refuse(self, call: Call, refused: Refused) -> None:
-        self.refused += 1
+        self.account.refused += 1
         self._reply(call, "error", failed(refused), budget_of(call.request))
 
-    async def _run(self, call: Call, key: Key) -> None:
+    async def _run(self, call: Call, key: Key, tool: Tool | None, spending: Spending | None) -> CallEnd:
         request = call.request
         self._identity.link.journal.record(request, "call", peer=self._identity.name)
         left_s = call.time_left_s
         if left_s <= 0:  # worthless by now: it must not have effects
             late = failure(DeadlineExceeded.code, "the deadline passed before the call came")
             self._reply(call, "error", late, budget_of(request))
-            return
-        name = (request.subject or "").partition(".")[2]
-        tool = self._tools.get(name)
-        try:
-            spending = _paid(request, tool)
-        except Refused as refused:
-            self._refuse(call, refused)
-            return
+            return CallEnd.EXPIRED
         current_cause.set(caused_by(request, now_us() + round(left_s * 1e6), spending))
         task = asyncio.current_task()
         assert task is not None
         timer = asyncio.get_running_loop().call_later(left_s, task.cancel, PAST_DEADLINE)
-        kind, data = "error", b""
+        end, kind, data = CallEnd.ANSWERED, "error", b""
         try:
-            if tool is None:
-                raise NoSuchTool(self._identity.name, name, tuple(self._tools))
             kind, data = await self._answer(call, key, tool, left_s)
         except asyncio.CancelledError as cancelled:
             if CALLER_LEFT in cancelled.args:
-                return
+                return CallEnd.CANCELLED
             if PAST_DEADLINE in cancelled.args:
+                end = CallEnd.EXPIRED
                 data = failure(DeadlineExceeded.code, str(DeadlineExceeded(request.subject or "", left_s)))
             else:
+                end = CallEnd.CANCELLED
                 data = failure(CallCancelled.code, f"agent {self._identity.name} is leaving")
         except Exception as error:
             data = self._failed(error, request)
         finally:
             timer.cancel()
-        self.answered += 1
         self._reply(call, kind, data, None if spending is None else spending.close())
+        return end
 
-    async def _answer(self, call: Call, key: Key, tool: Tool, left_s: float) -> Answer:
+    async def _answer(self, call: Call, key: Key, tool: Tool | None, left_s: float) -> Answer:
         request = call.request
+        if tool is None:
+            name = (request.subject or "").partition(".")[2]
+            raise NoSuchTool(self._identity.name, name, tuple(self._tools))
         arguments = tool.arguments(request.data)
         idempotency_key = request.get("fabkey")
         if idempotency_key is not None:
@@ -232,10 +236,10 @@ class Reception:
         window = request.get("fabwindow")
         if not tool.streams:
             answer = msgspec.json.encode(await tool.function(**arguments))
-            return "response", answer if window is None else _as_only_part(call, answer)
+            return "response", answer if window is None else only_part(call, answer)
         if window is None:
             return "response", await self._collected(tool, arguments)
-        return await self._streamed(call, key, tool, arguments, Outflow(_number(window)))
+        return "response", await self._yielding.stream(call, key, tool, arguments, _number(window))
 
     async def _outcome(self, tool: Tool, arguments: dict[str, Any], request: Envelope) -> Answer:
         # Of a kept call: what is stored is the answer, and a failure is one.
@@ -247,45 +251,7 @@ class Reception:
             return "error", self._failed(error, request)
 
     async def _collected(self, tool: Tool, arguments: dict[str, Any]) -> bytes:
-        """All parts as one JSON array, for a caller that does not stream."""
-        allowed = self._identity.link.connection.writer.payload_max
-        collected, size = [], 0
-        async with aclosing(tool.function(**arguments)) as parts:
-            async for part in parts:
-                data = msgspec.json.encode(part)
-                size += len(data) + 1
-                if size > allowed:
-                    hint = "call it as a stream"
-                    raise LimitExceeded("bytes of an answer", allowed=allowed, actual=size, hint=hint)
-                collected.append(data)
-        return b"[" + b",".join(collected) + b"]"
-
-    async def _streamed(
-        self, call: Call, key: Key, tool: Tool, arguments: dict[str, Any], flow: Outflow
-    ) -> Answer:
-        moved = asyncio.Event()
-        self._flows[key] = call, flow, moved
-        try:
-            parts: AsyncIterator[object]
-            async with aclosing(tool.function(**arguments)) as parts:
-                async for part in parts:
-                    data = msgspec.json.encode(part)
-                    while not flow.has_room:  # ends by the deadline's timer at the latest
-                        moved.clear()
-                        await moved.wait()
-                    _send_part(call, data)
-                    flow.send(len(data))
-        finally:
-            del self._flows[key]
-        return "response", b"null"
-
-    def _granted(self, key: Key, credit: Envelope) -> None:
-        if key not in self._flows:
-            return
-        call, flow, moved = self._flows[key]
-        if flow.granted(_number(credit.get("fabseq") or "")):
-            call.send("status", b"")
-        moved.set()
+        return await collected(tool, arguments, self._identity.link.connection.writer.payload_max)
 
     def _failed(self, error: Exception, request: Envelope) -> bytes:
         if not isinstance(error, FabricError):
@@ -313,18 +279,6 @@ def _paid(request: Envelope, tool: Tool | None) -> Spending | None:
     if not granted.covers(price):
         raise over_budget(f"{request.subject} costs {price}, {granted} is left (calls/thousandths)", chain)
     return Spending(granted - price, chain)
-
-
-def _send_part(call: Call, data: bytes) -> None:
-    try:
-        call.send("artifact", data)
-    except CodecError as error:
-        raise ToolError(LimitExceeded.code, f"a part cannot be sent: {error}") from error
-
-
-def _as_only_part(call: Call, answer: bytes) -> bytes:
-    _send_part(call, answer)
-    return b"null"
 
 
 def _number(text: str) -> int:

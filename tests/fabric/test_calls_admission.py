@@ -1,6 +1,8 @@
 """What an agent takes, enforced where calls arrive: a rate, a ceiling, and a fair share for each caller."""
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -49,7 +51,7 @@ async def test_a_caller_over_its_rate_is_refused_and_the_others_are_not(server: 
             await stormer.call("adm-caller.quick")
         assert (refused.value.reason, refused.value.retry_after_ms) == ("rate", 60_000)
         assert (await other.call("adm-caller.quick")).json() == 1
-        assert (agent._receive().answered, agent._receive().refused) == (4, 1)
+        assert (agent.account.answered, agent.account.refused) == (4, 1)
 
 
 async def test_an_agent_over_its_rate_refuses_everybody(server: RunningServer) -> None:
@@ -90,6 +92,37 @@ async def test_calls_that_end_in_any_way_give_their_seat_back(server: RunningSer
                 await caller.call("adm-back.nope")
             await until(lambda: not agent.is_busy, "the call ended")
         assert (await caller.call("adm-back.quick")).json() == 1
+
+
+async def test_every_call_ends_once_and_the_account_agrees_with_the_callers(server: RunningServer) -> None:
+    chance = random.Random(4)
+    limits = AgentLimits(calls_max=40)
+    async with limited(server, "adm-sum", limits, callers=4) as (agent, gate, callers):
+
+        async def call(caller: Fabric) -> str:
+            tool, deadline_s = chance.choice(
+                (("quick", BOUND_S), ("hold", BOUND_S), ("hold", 0.2), ("leave", BOUND_S), ("nope", BOUND_S))
+            )
+            calling = caller.call(f"adm-sum.{tool.replace('leave', 'hold')}", deadline_s=deadline_s)
+            task = asyncio.create_task(calling)
+            if tool == "leave":
+                await asyncio.wait({task}, timeout=0.1)
+                task.cancel()
+            [outcome] = await asyncio.gather(task, return_exceptions=True)
+            return type(outcome).__name__
+
+        calls = [asyncio.create_task(call(chance.choice(callers))) for _ in range(400)]
+        await until(lambda: agent.account.cancelled and agent.account.expired, "some have ended badly")
+        account = agent.account
+        assert account.running == len(agent._receive()._running) > 0
+        gate.set()
+        heard = Counter(await asyncio.gather(*calls))
+        await until(lambda: not agent.is_busy, "all calls ended")
+        assert account.running == 0
+        assert account.taken + account.refused == 400
+        assert account.refused == heard["Refused"]
+        assert account.answered >= heard["Reply"] + heard["NoSuchTool"] > 0
+        assert min(account.answered, account.expired, account.cancelled, account.refused) > 0
 
 
 async def test_metrics_tell_what_was_refused_and_whose_answers_came_late(server: RunningServer) -> None:

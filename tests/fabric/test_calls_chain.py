@@ -81,7 +81,7 @@ async def test_a_call_without_hops_is_refused_by_the_agent_whoever_sent_it(serve
             )
             said = Envelope.from_nats(b"", reply.header, reply.data).json()
             assert (said["data"]["reason"], said["data"]["chain"]) == ("loop", ["a.x", "b.y", "hopless.run"])
-        assert agent._receive().answered == 0
+        assert agent.account.answered == 0
 
 
 async def test_a_handler_that_publishes_to_its_own_channel_comes_to_an_end(server: RunningServer) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from fabric import subjects
 from fabric.client.identity import Identity
 from fabric.client.lease import lease_held
-from fabric.errors import CallFailed, Fenced, NameInUse, Refused, Unreachable
+from fabric.errors import CallFailed, Fenced, InternalError, NameInUse, Refused, Unreachable
 from fabric.jetstream.layout import inbox_stream
 from fabric.rules.accounts import Extent
 from fabric.rules.inbox import Commit, InboxRecord, Letters, owner_in_the_way
@@ -65,10 +65,10 @@ class Custody:
 
     async def open(self, *, take_over: bool, open_here: bool) -> None:
         """Become the owner. `open_here`: this process has it open already. Raises NameInUse while another
-        live process is the owner; Refused, Unreachable."""
+        live process is the owner; Refused, Unreachable; InternalError for a record that is none."""
         link = self.identity.link
         found = await link.state.get(self._subject)
-        former = msgspec.json.decode(found.value, type=InboxRecord) if found.value else None
+        former = self._read(found.value) if found.value else None
         lives = open_here
         if former is not None:
             if former.open and former.process != link.process:
@@ -105,6 +105,14 @@ class Custody:
             if self._unsure:
                 await self._write_next()
             await self._write(self.letters.commit(self.record, closing=True))
+
+    def _read(self, value: bytes) -> InboxRecord:
+        try:
+            return msgspec.json.decode(value, type=InboxRecord)
+        except msgspec.MsgspecError as error:
+            raise InternalError(
+                f"the record of inbox {self.identity.name} cannot be read: {error}"
+            ) from error
 
     async def _write_next(self) -> Commit:
         commit = self._unsure or self.letters.commit(self.record)

@@ -23,7 +23,7 @@ from fabric.client.outbox import attribute_line, cause_attributes, encoded, temp
 from fabric.client.publisher import ChannelPublisher, Delivery
 from fabric.client.receipt import Receipt
 from fabric.clock import monotonic, now_us, timestamp
-from fabric.errors import InvalidName, Refused
+from fabric.errors import InvalidName, PermissionDenied, Refused
 from fabric.jetstream.layout import INBOX_LETTERS_PER_SOURCE, inbox_stream
 from fabric.jetstream.publish import Event, Outcome, Settle, too_large
 from fabric.rules.once import once_line
@@ -84,7 +84,11 @@ class Inbox:
         return await self.leave(self.envelope(data, attributes), delivery)
 
     async def leave(self, envelope: Envelope, delivery: Delivery = "durable") -> Receipt:
-        """Leave a letter that was made elsewhere. Raises as `send`."""
+        """Leave a letter that was made elsewhere. Raises as `send`, and PermissionDenied for one of another
+        source."""
+        if envelope.source.rpartition("/")[2] != self.identity.token:
+            hint = "leave it with `on_behalf_of` that name, or give the envelope your own source"
+            raise PermissionDenied(f"{self.identity.name!r} leaving a letter as {envelope.source!r}", hint)
         self.identity.admit(self.place)
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         event = self.event(envelope, lambda _, outcome: _resolve(done, outcome), delivery)
@@ -165,8 +169,8 @@ class Inbox:
     def refusal(self, refused: Refused) -> Refused:
         """The publish window's words as a sender of letters understands them."""
         if refused.reason == "conflict":
-            self._look_at = 0.0  # the next letter looks again
-            if refused.detail.rpartition(" ")[2].isdecimal():
+            if refused.detail.rpartition(" ")[2].isdecimal():  # the sequence of what it found
+                self._look_at = 0.0  # the next letter looks again
                 words = f"inbox {self.name} is shut: as many letters wait there as its owner allows"
                 return Refused("full", retry_after_ms=FULL_RETRY_MS, detail=words)
             words = f"another letter to {self.name} is being stored"

@@ -15,8 +15,10 @@ __all__ = [
     "LivePlan",
     "Measured",
     "Place",
+    "QueuePlan",
     "RegisterPlan",
     "Specimen",
+    "StormPlan",
 ]
 
 
@@ -118,11 +120,46 @@ class JoinPlan(msgspec.Struct, frozen=True, kw_only=True):
     window: int
 
 
+class QueuePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Put `count` jobs into `queue`, `per_source` of each source; or take and acknowledge them, `in_hand`
+    at a time."""
+
+    place: Place
+    queue: str
+    count: int
+    per_source: int
+    in_hand: int
+
+
+class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A storm on `queue`, in seconds after `begin_s` (`time.perf_counter`, which all processes of a machine
+    share): `neighbours` put `neighbour_rate_per_s` together from the beginning to `end_s`, `stormer` puts
+    `storm_rate_per_s` from `storm_from_s` to `storm_to_s`. Workers take `in_hand` jobs at a time,
+    `service_s` each."""
+
+    place: Place
+    admin: Place
+    home: str
+    queue: str
+    neighbours: tuple[str, ...]
+    neighbour_rate_per_s: float
+    stormer: str
+    storm_rate_per_s: float
+    in_hand: int
+    service_s: float
+    begin_s: float
+    storm_from_s: float
+    storm_to_s: float
+    end_s: float
+
+
 class Measured(msgspec.Struct, kw_only=True):
-    """What a worker found: figures by name, and what the check of its messages says (zero is right)."""
+    """What a worker found: figures by name, what the check of its messages says (zero is right), and what
+    happened over time, as columns of numbers."""
 
     values: dict[str, float]
     lost: int = 0
     duplicated: int = 0
     disordered: int = 0
     notes: dict[str, float] = {}
+    series: dict[str, list[float]] = {}

@@ -50,6 +50,8 @@ def command(name: str, file: Path | None, quick: bool, url: str, creds: str) -> 
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(document, indent=1) + "\n")
         click.echo(f"every run: {file}")
+        if draw := getattr(importlib.import_module(f"fabric_bench.scenarios.{name}"), "draw", None):
+            click.echo(draw(results, file.with_suffix(".png")))
     if not all(result.is_sound for result in results):
         raise RunFailed("messages were lost, came twice or out of order: these figures do not count")
 

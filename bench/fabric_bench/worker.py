@@ -25,6 +25,7 @@ READY = b'"ready"\n'
 READY_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 240.0  # nobody's run takes half of it; a part that hangs must not hang the bench
 END_TIMEOUT_S = 10.0
+LINE_BYTES_MAX = 256 << 20  # what happened over time is a long line
 
 Ready = Callable[[], None]
 Part = Callable[[typing.Any, Ready], Awaitable[Measured]]
@@ -53,6 +54,7 @@ class Worker:
             *command,
             stdin=pipe,
             stdout=pipe,
+            limit=LINE_BYTES_MAX,
             env=place,
             start_new_session=True,  # Ctrl-C is for the bench, which then ends its parts
         )

@@ -314,7 +314,7 @@ KEPT = (
 
 
 @pytest.mark.parametrize("version", ["1.0", "0.3"])
-@given(sent=envelopes(("request", "event", "presence", "response")))
+@given(sent=envelopes(("request", "event", "presence", "response", "artifact", "status")))
 def test_there_and_back_keeps_what_no_loss_names(version: str, sent: Envelope) -> None:
     lowered = lower(sent, version=version)
     again = lifted(lowered.message)

@@ -14,6 +14,7 @@ In: a JSON-RPC message of A2A 1.0 or 0.3 (they tell themselves apart), and what 
 | the same, of a task that failed          | error    | task, statusUpdate      | a failure with it inside                   |
 | the same, of a progress                  | progress | statusUpdate            | `progress`, `total`, `message`             |
 | result: artifactUpdate                   | artifact | artifactUpdate          | whole                                      |
+| an update that `lower` made              | as it was | as spelled             | as it was                                  |
 | any other result                         | response | result                  | whole                                      |
 | JSON-RPC error                           | error    | -                       | a failure with it inside                   |
 
@@ -23,6 +24,7 @@ other member is kept raw as a native entry: `message/<name>`, `metadata/<key>`, 
 the request), `rpc/<name>`.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr
 
 from fabric_codecs.a2a.message cimport (
@@ -31,7 +33,7 @@ from fabric_codecs.a2a.message cimport (
 from fabric_codecs.core.jsontext cimport Scan
 from fabric_codecs.core.jsonvalues cimport Field, find, is_named
 from fabric_codecs.core.lifted cimport (
-    Lifted, keep, lifted_envelope, lifted_free, lifted_init, tell, tell_rpc_id, tell_str, tell_time,
+    Lifted, is_attribute, keep, lifted_envelope, lifted_free, lifted_init, tell, tell_rpc_id, tell_str, tell_time,
 )
 from fabric_codecs.core.marks cimport (
     CORRELATIONID, DATACONTENTTYPE, FABKIND, FABMETHOD, FABVER, ID, SOURCE, SUBJECT, TRACEPARENT, TYPE,
@@ -53,6 +55,7 @@ cdef enum:
 
 cdef const char* new_version = b"1.0"
 cdef const char* old_version = b"0.3"
+cdef const char* metadata_room = b"metadata/"
 
 
 def lift(
@@ -177,13 +180,13 @@ cdef bytes answer(Message* m, Lifted* to, list kept):
         field = find(&m.result, name, len(name))
         if field != NULL and field.first == c"{":
             keep_beside(m, to, name, len(name))
-            return event(m, to, field, name.decode(), "1.0")
+            return event(m, to, kept, field, name.decode(), "1.0")
     field = find(&m.result, b"kind", 4)
     if field != NULL and field.first == c'"':
         return old_answer(m, to, kept, undone(m, field).decode())
     field = find(&m.result, b"status", 6)
     if field != NULL and field.first == c"{" and find(&m.result, b"id", 2) != NULL:
-        return event(m, to, m.rpc.result, "result", "1.0")
+        return event(m, to, kept, m.rpc.result, "result", "1.0")
     tell_str(to, DATACONTENTTYPE, WHOLE)
     kind(to, "response", "1.0", "result")
     return raw_of(m, m.rpc.result)
@@ -202,7 +205,7 @@ cdef bytes old_answer(Message* m, Lifted* to, list kept, str said):
     """A result of 0.3 says its kind inside."""
     names = {"task": "task", "status-update": "statusUpdate", "artifact-update": "artifactUpdate"}
     if said in names:
-        return event(m, to, m.rpc.result, names[said], "0.3")
+        return event(m, to, kept, m.rpc.result, names[said], "0.3")
     tell_str(to, DATACONTENTTYPE, WHOLE)
     tell_text(m, to, kept, CORRELATIONID, find(&m.result, b"contextId", 9))
     if said == "message":
@@ -211,16 +214,20 @@ cdef bytes old_answer(Message* m, Lifted* to, list kept, str said):
     return raw_of(m, m.rpc.result)
 
 
-cdef bytes event(Message* m, Lifted* to, const Field* field, str name, str version):
+cdef bytes event(Message* m, Lifted* to, list kept, const Field* field, str name, str version):
     """A task or an update; what its state says of the call is `outcome`'s to know."""
+    cdef bytes text
     try:
         found = read_event(raw_of(m, field), name)
     except CodecError as broken:
         raise invalid(broken.what, field.start + broken.offset, "A2A 1.0.1, 4.1", INVALID_REQUEST) from broken
+    take_metadata(m, to, kept, &m.metadata, metadata_room if found.is_ours else NULL, 9)
     for which, said in ((SUBJECT, found.task_id), (CORRELATIONID, found.conversation)):
-        if said and said.isprintable():
+        text = said.encode()
+        if text and is_attribute(<const unsigned char*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)):
             tell_str(to, which, said)
-    tell_str(to, DATACONTENTTYPE, found.content_type)
+    if found.content_type:
+        tell_str(to, DATACONTENTTYPE, found.content_type)
     kind(to, found.kind, version, name)
     return found.data
 

@@ -45,6 +45,7 @@ cdef object EXPIRY_UNENFORCED = Loss(
 )
 cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
 cdef object TASK_ALIASED = Loss(LossCode.TASK_ID_ALIASED, "task", "the envelope names no task: its own id stands for one")
+cdef object NO_METADATA = Loss(LossCode.NO_METADATA, "attributes", "a JSON-RPC error has no metadata")
 cdef dict STATES = {  # of an MCP task (SEP-2663)
     "working": "TASK_STATE_WORKING", "input_required": "TASK_STATE_INPUT_REQUIRED", "completed": "TASK_STATE_COMPLETED",
     "failed": "TASK_STATE_FAILED", "cancelled": "TASK_STATE_CANCELED",
@@ -100,7 +101,7 @@ cdef tuple dispatch(Lowering* l, Envelope envelope, tuple lost, dict natives, st
     if is_text(kind, b"request", 7):
         put_request(l, envelope, lost, natives, context_id, True)
     elif is_text(kind, b"error", 5) and l.form.form == OBJECT:
-        put_failure(l, envelope, lost, natives)
+        return put_failure(l, envelope, lost)
     elif l.form.is_whole:
         put_whole(l, envelope, lost)
     elif is_text(kind, b"response", 8):
@@ -272,23 +273,34 @@ cdef tuple put_artifact(Lowering* l, Envelope envelope, tuple lost, dict natives
     return lost
 
 
-cdef int put_failure(Lowering* l, Envelope envelope, tuple lost, dict natives) except -1:
+cdef tuple put_failure(Lowering* l, Envelope envelope, tuple lost):
     """The task or the JSON-RPC error that is inside; else an internal error whose details are the failure."""
     failure = scan(envelope.data, protocol="a2a")
     inside = failure.object("data") if failure.kind("data") == "object" else None
     if inside is not None and inside.kind("code") == "number" and inside.kind("message") == "string":
         put(&l.out, b',"error":', 9)
-        return put_raw(l, inside.raw)
-    if inside is not None and inside.kind("status") == "object" and is_event_method(&l.told.known[FABMETHOD]):
+        put_raw(l, inside.raw)
+    elif inside is not None and inside.kind("status") == "object" and is_event_method(&l.told.known[FABMETHOD]):
         l.is_old = inside.kind("kind") == "string"
-        put(&l.out, b',"result":', 10)
-        if is_text(&l.told.known[FABMETHOD], b"result", 6) or l.is_old:
-            return put_raw(l, spliced(l, inside.raw, lost))
-        put_u8(&l.out, c"{")
-        put_value_string(&l.out, &l.told.known[FABMETHOD])
-        put_u8(&l.out, c":")
-        put_raw(l, spliced(l, inside.raw, lost))
-        return put_u8(&l.out, c"}")
+        put_failed_task(l, inside.raw, lost)
+    else:
+        put_internal_error(l, failure)
+        lost = (*lost, NO_METADATA)
+    return lost
+
+
+cdef int put_failed_task(Lowering* l, bytes raw, tuple lost) except -1:
+    put(&l.out, b',"result":', 10)
+    if is_text(&l.told.known[FABMETHOD], b"result", 6) or l.is_old:
+        return put_raw(l, spliced(l, raw, lost))
+    put_u8(&l.out, c"{")
+    put_value_string(&l.out, &l.told.known[FABMETHOD])
+    put_u8(&l.out, c":")
+    put_raw(l, spliced(l, raw, lost))
+    return put_u8(&l.out, c"}")
+
+
+cdef int put_internal_error(Lowering* l, object failure) except -1:
     words = failure.text("message") if failure.kind("message") == "string" else ""
     code = failure.text("code") if failure.kind("code") == "string" else ""
     put(&l.out, b',"error":{"code":-32603,"message":', 34)

@@ -52,6 +52,8 @@ cdef int prepare(Message* m) except -1:
     look_into(&m.result, b"task", 4, &m.event, False)
     look_into(&m.result, b"statusUpdate", 12, &m.event, False)
     look_into(&m.result, b"artifactUpdate", 14, &m.event, False)
+    look_into(&m.event, b"metadata", 8, &m.metadata, False)
+    look_into(&m.result, b"metadata", 8, &m.metadata, False)
     return 0
 
 
@@ -164,6 +166,8 @@ cdef bytes content(Message* m, Lifted* to, list kept, bint is_new):
     if m.part.count != expected:
         return None
     field = find(&m.part, b"data", 4)
+    if field != NULL and media != NULL and not is_json(m, media):
+        return None  # JSON that is said to be none: for others to judge
     if field != NULL:
         tell_text(m, to, kept, DATACONTENTTYPE, said)
         tell_text(m, to, kept, DATACONTENTTYPE, media)
@@ -177,6 +181,14 @@ cdef bytes content(Message* m, Lifted* to, list kept, bint is_new):
         return undone(m, field)
     field = find(&m.part, b"raw", 3)
     return None if field == NULL or not is_new else decoded(m, to, kept, said, media, field)
+
+
+cdef bint is_json(Message* m, const Field* media):
+    """Whether a media type is one of JSON (RFC 6839, 3.1)."""
+    if is_string(&m.rpc.s, media, b"application/json", 16):
+        return True
+    said = undone(m, media).partition(b";")[0].strip().lower() if media.first == c'"' else b""
+    return said == b"application/json" or said.endswith(b"+json")
 
 
 cdef bytes decoded(Message* m, Lifted* to, list kept, const Field* said, const Field* media, const Field* field):

@@ -3,6 +3,7 @@
 In: the raw task, update or error, checked. Out: an `Outcome`. Above: `lift`.
 """
 
+from base64 import b64decode
 from typing import Final, NamedTuple
 
 from fabric_codecs.a2a.faults import Fault
@@ -28,13 +29,15 @@ CODES: Final = {str(int(fault)).encode(): fault.name.lower() for fault in Fault}
 
 
 class Outcome(NamedTuple):
-    """`kind` and `data` of an envelope; `content_type` of the data."""
+    """`kind` and `data` of an envelope; `content_type` of the data, empty when nothing says it. `is_ours`:
+    `lower` made it of another protocol's message, and the data are what that had."""
 
     kind: str
     content_type: str
     data: bytes
     task_id: str
     conversation: str
+    is_ours: bool = False
 
 
 def read_event(raw: bytes, name: str) -> Outcome:
@@ -46,15 +49,19 @@ def read_event(raw: bytes, name: str) -> Outcome:
     marked = _string(metadata, "io.agentfabric/conversation")
     conversation = marked if marked is not None else body.text("contextId") or ""
 
-    def outcome(kind: str, data: bytes = raw, content_type: str = WHOLE) -> Outcome:
-        return Outcome(kind, content_type, data, task_id, conversation)
+    def outcome(kind: str, data: bytes = raw, content_type: str = WHOLE, is_ours: bool = False) -> Outcome:
+        return Outcome(kind, content_type, data, task_id, conversation, is_ours)
 
+    status = _object(body, "status")
+    if metadata is not None and metadata.kind(PROGRESS) == "number":
+        return outcome("progress", _step(metadata, status), "application/json", True)
+    if metadata is not None and "io.agentfabric/id" in metadata:
+        holder = _object(body, "artifact") if name == "artifactUpdate" else _object(status, "message")
+        if (content := _content(holder)) is not None:
+            return outcome("artifact" if name == "artifactUpdate" else "status", *content, True)
     if name == "artifactUpdate":
         return outcome("artifact")
-    status = _object(body, "status")
     state = _string(status, "state") or ""
-    if metadata is not None and metadata.kind(PROGRESS) == "number":
-        return outcome("progress", _step(metadata, status), "application/json")
     if state in ENDED_BADLY:
         return outcome("error", _failure(ENDED_BADLY[state], raw, status, metadata), "application/json")
     return outcome("response" if state in COMPLETED else "status")
@@ -104,6 +111,26 @@ def _failure(code: str, raw: bytes, status: JsonObject | None, metadata: JsonObj
             ("data", raw),
         ]
     )
+
+
+def _content(holder: JsonObject | None) -> tuple[bytes, str] | None:
+    """What the one part of an artifact or message of ours holds, and its content type."""
+    if holder is None or holder.kind("parts") != "array":
+        return None
+    parts = elements(holder.get("parts") or b"[]", protocol="a2a")
+    if len(parts) != 1 or not parts[0].startswith(b"{"):
+        return None
+    part = scan(parts[0], protocol="a2a")
+    media_type = _string(part, "mediaType")
+    if (data := part.get("data")) is not None:
+        return data, media_type or "application/json"
+    if (text := _string(part, "text")) is not None:
+        return text.encode(), media_type or "text/plain"
+    raw = _string(part, "raw")
+    try:
+        return (b64decode(raw, validate=True), media_type or "") if raw is not None else None
+    except ValueError:  # not base64: somebody else's after all
+        return None
 
 
 def _words(status: JsonObject | None) -> bytes | None:

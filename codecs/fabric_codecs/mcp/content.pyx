@@ -2,6 +2,7 @@
 # embedded resource. Below `lower`; the way back is `results`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcmp
 
 from fabric_codecs.core.base64 cimport put_base64
 from fabric_codecs.core.forms cimport BINARY, JSON, OBJECT, Form
@@ -32,7 +33,8 @@ cdef int put_content(Writer* w, Told* told, Form* form, Envelope envelope, bint 
     elif size == 0:
         return put(w, b'"content":[]', 12)
     elif form.form == BINARY:
-        return put_resource(w, told, form, envelope)
+        form.tells_content = False
+        return put_binary(w, told, envelope)
     elif is_text(&told.known[DATACONTENTTYPE], b"text/plain", 10):
         form.tells_content = False
     return put_text(w, text)
@@ -44,7 +46,26 @@ cdef int put_text(Writer* w, bytes text) except -1:
     return put(w, b"}]", 2)
 
 
-cdef int put_resource(Writer* w, Told* told, Form* form, Envelope envelope) except -1:
+cdef int put_binary(Writer* w, Told* told, Envelope envelope) except -1:
+    """An image or a sound as what it is, other bytes as an embedded resource."""
+    cdef Value* said = &told.known[DATACONTENTTYPE]
+    if begins(said, b"image/", 6):
+        put(w, b'"content":[{"type":"image","data":"', 35)
+    elif begins(said, b"audio/", 6):
+        put(w, b'"content":[{"type":"audio","data":"', 35)
+    else:
+        return put_resource(w, told, envelope)
+    put_base64(w, <const unsigned char*>PyBytes_AS_STRING(envelope.data), PyBytes_GET_SIZE(envelope.data))
+    put(w, b'","mimeType":', 13)
+    put_value_string(w, said)
+    return put(w, b"}]", 2)
+
+
+cdef inline bint begins(const Value* value, const char* text, Py_ssize_t size) noexcept nogil:
+    return value.text != NULL and value.size > size and memcmp(value.text, text, size) == 0
+
+
+cdef int put_resource(Writer* w, Told* told, Envelope envelope) except -1:
     cdef Value* said = &told.known[DATACONTENTTYPE]
     put(w, b'"content":[{"type":"resource","resource":{"uri":"fab://message/', 63)
     put_value_inner(w, &told.known[ID])
@@ -55,5 +76,4 @@ cdef int put_resource(Writer* w, Told* told, Form* form, Envelope envelope) exce
         put(w, b'"application/octet-stream"', 26)
     put(w, b',"blob":"', 9)
     put_base64(w, <const unsigned char*>PyBytes_AS_STRING(envelope.data), PyBytes_GET_SIZE(envelope.data))
-    form.tells_content = False
     return put(w, b'"}}]', 4)

@@ -102,8 +102,8 @@ class Custody:
         if self.letters.spent:
             await self.commit(everything=True)
         async with self._turn:
-            if self._unsure:
-                await self._write_next()
+            if self._unsure is not None:
+                await self._write(self._unsure)
             await self._write(self.letters.commit(self.record, closing=True))
 
     def _read(self, value: bytes) -> InboxRecord:
@@ -115,7 +115,9 @@ class Custody:
             ) from error
 
     async def _write_next(self) -> Commit:
-        commit = self._unsure or self.letters.commit(self.record)
+        if self._unsure is not None:
+            await self._write(self._unsure)
+        commit = self.letters.commit(self.record)
         await self._write(commit)
         return commit
 

@@ -20,15 +20,18 @@ class Fault(NamedTuple):
     part: str = ""
 
 
-def plan(seed: int, parts: Sequence[str], seconds: float, kinds: Sequence[str]) -> list[Fault]:
-    """Faults until the storm ends. Every kind is drawn; a part is killed as often as all others together."""
+def plan(
+    seed: int, parts: Sequence[str], seconds: float, kinds: Sequence[str], slowly: float = 1.0
+) -> list[Fault]:
+    """Faults until the storm ends, `slowly` times as far apart as usual. A part is killed as often as all
+    other kinds happen together."""
     chance = random.Random(seed)
     faults: list[Fault] = []
-    at_s = chance.uniform(*GAP_S)
+    at_s = chance.uniform(*GAP_S) * slowly
     while at_s < seconds:
         if chance.random() < 0.5:
             faults.append(Fault(round(at_s, 2), "kill-part", chance.choice(parts)))
         else:
             faults.append(Fault(round(at_s, 2), chance.choice(kinds)))
-        at_s += chance.uniform(*GAP_S)
+        at_s += chance.uniform(*GAP_S) * slowly
     return faults

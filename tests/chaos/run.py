@@ -24,6 +24,7 @@ from chaos.world import World
 __all__ = ["Outcome", "main", "play"]
 
 STORM_S = 12.0
+SLOWLY = 4.0  # on three servers, which take seconds to elect: all of it that much slower
 DRAIN_S = 60.0  # an election, leases that end, and redelivery after a worker's death
 QUIET_S = 0.5
 
@@ -63,8 +64,11 @@ async def play(folder: Path, seed: int, *, replicated: bool = False, storm_s: fl
     """One round; its files stay in `folder`."""
     parts = [part for flow in FLOWS.values() for part in (flow.sender, *flow.receivers)]
     async with World(folder, parts, seed=seed, replicated=replicated) as world:
-        faults = plan(seed, parts, storm_s, world.kinds)
+        slowly = SLOWLY if replicated else 1.0
+        storm_s *= slowly
+        faults = plan(seed, parts, storm_s, world.kinds, slowly)
         await world.suffer(faults, storm_s)
+        await world.calm()
         await world.stop([flow.sender for flow in FLOWS.values()])
         began = time.monotonic()
         await _drained(world)

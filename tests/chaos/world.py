@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import fabric
 from chaos.faults import Fault
 from chaos.parts import TRY_AGAIN
+from fabric.errors import FabricError
 from helpers.cluster import Cluster, free_ports
 from helpers.proxy import Proxy
 
@@ -164,6 +166,17 @@ class World:
             await asyncio.sleep(max(began + fault.at_s - loop.time(), 0))
             await self._do(fault)
         await asyncio.sleep(max(began + seconds - loop.time(), 0))
+
+    async def calm(self) -> None:
+        """Until the servers answer again."""
+        async with asyncio.timeout(START_S):
+            while True:
+                try:
+                    async with fabric.connect("chaos-calm", **self.door) as fab:
+                        await fab.channel("chaos.calm").publish("calm")
+                        return
+                except FabricError:
+                    await asyncio.sleep(RESTART_S)
 
     async def _do(self, fault: Fault) -> None:
         assert self._node is not None

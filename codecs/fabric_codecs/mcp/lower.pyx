@@ -272,7 +272,9 @@ cdef int put_response(Lowering* l, Envelope envelope, tuple lost, dict natives, 
 
 
 cdef unsigned long long answered(Lowering* l) except? 0:
-    cdef unsigned long long skip = 1ULL << FABKIND | 1ULL << FABCORR
+    cdef unsigned long long skip = 1ULL << FABKIND
+    if has_typed_id(l):  # else a correlation of another protocol, for which the id does not stand
+        skip |= 1ULL << FABCORR
     if is_text(&l.told.known[FABMETHOD], b"tools/call", 10):
         skip |= 1ULL << FABMETHOD
     return skip

@@ -1,0 +1,297 @@
+"""All twenty pairs: what a message of one protocol is in another, there and back, and what is told of it."""
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka.records import decode_batch
+from fabric_codecs.mqtt.packets import Publish
+from fabric_codecs.mqtt.wire import decode
+from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
+from fabric_codecs.translate.losses import loss_codes
+from fabric_codecs.translate.lower import name_for
+from fabric_codecs.translate.message import LossRefused, translate
+from fabric_codecs.translate.routes import explain
+from helpers.specimens import (
+    ARGUMENTS,
+    KNOWN,
+    MESSAGES,
+    NOW_US,
+    SPECIMENS,
+    kafka_batch,
+    mcp_call,
+    mqtt_publish,
+)
+
+PAIRS = [(source, target) for source in PROTOCOLS for target in PROTOCOLS if source != target]
+# What names the hop and not the message: each crossing says its own.
+OF_THE_HOP = {"source", "fabproto", "fabver", "fabmethod", "fabloss"}
+
+
+def opened(message: bytes, protocol: Protocol) -> Envelope:
+    return lift(message, protocol, trusted=True, **KNOWN).message
+
+
+def crossed(message: bytes, source: Protocol, target: Protocol, **more: Any) -> tuple[bytes, str]:
+    translation = translate(message, source, target, **(KNOWN | more))
+    return translation.message, loss_codes(translation.losses)
+
+
+def meaning(envelope: Envelope) -> dict[str, str]:
+    return {name: value for name, value in envelope.attributes().items() if name not in OF_THE_HOP}
+
+
+def unsaid(envelope: Envelope) -> dict[str, set[str]]:
+    """What is true of an envelope that does not say it, so that a protocol may say it for it: what data
+    without a media type looks like, and that a request without a correlation is known by its id."""
+    ids = (envelope.id, f"s:{envelope.id}")
+    return {
+        "datacontenttype": {"application/json", "text/plain", "application/octet-stream"},
+        "fabcorr": {b64encode(id.encode()).decode() for id in ids},
+    }
+
+
+def natives(envelope: Envelope) -> list[tuple[str, bytes | None]]:
+    """Without the marks of other hops, which a crossing keeps as native entries."""
+    return [(name, value) for name, value in envelope.native if "io.agentfabric/" not in name]
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_data_arrives_as_the_bytes_it_was(source: Protocol, target: Protocol) -> None:
+    message, _ = crossed(SPECIMENS[source], source, target)
+    assert opened(message, target).data == ARGUMENTS
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_same_protocol_passes_every_byte(protocol: Protocol) -> None:
+    assert (
+        translate(SPECIMENS[protocol], protocol, protocol, "strict", **KNOWN).message == SPECIMENS[protocol]
+    )
+    assert explain(protocol, protocol) == ()
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_there_and_back_keeps_what_no_loss_code_names(source: Protocol, target: Protocol) -> None:
+    holds(SPECIMENS[source], source, target)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_there_and_back_keeps_what_no_loss_code_names_of_any_message(
+    source: Protocol, target: Protocol, data: st.DataObject
+) -> None:
+    holds(data.draw(MESSAGES[source]), source, target)
+
+
+def holds(message: bytes, source: Protocol, target: Protocol) -> None:
+    first = opened(message, source)
+    there, codes = crossed(message, source, target)
+    back, codes_back = crossed(there, target, source, trusted=True)
+    second = opened(back, source)
+    lost = {*codes.split(","), *codes_back.split(",")} - {""}
+    explained = {loss.code.value for loss in (*explain(source, target), *explain(target, source))}
+    assert lost <= explained
+    assert second.data == first.data
+    before, after = meaning(first), meaning(second)
+    if "NO_METADATA" in lost and "mqtt311" in (source, target):
+        assert after["subject"] == before["subject"]
+        return
+    if "CONTENT_TYPE_GUESSED" in lost:
+        before.pop("datacontenttype", None)
+        after.pop("datacontenttype", None)
+    for name, values in unsaid(first).items():
+        if name not in before and after.get(name) in values:
+            del after[name]
+    if target in ("mcp", "a2a"):
+        # Their peers may not say where answers go and to what; what they say is kept, and not believed.
+        for name in ("fabreply", "fabcorr"):
+            if (value := before.get(name)) != after.get(name):
+                assert f'"{value}"'.encode() in dict(second.native).values()
+                before.pop(name, None)
+                after.pop(name, None)
+    assert after == before
+    assert natives(second) == natives(first)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_no_message_costs_more_than_its_route_explains(
+    source: Protocol, target: Protocol, data: st.DataObject
+) -> None:
+    translation = translate(data.draw(MESSAGES[source]), source, target, **KNOWN)
+    told = {(loss.code, loss.field) for loss in translation.losses}
+    explained = {(loss.code, loss.field) for loss in explain(source, target)}
+    assert {code for code, _ in told} <= {code for code, _ in explained}
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_strict_refuses_exactly_what_report_would_tell(source: Protocol, target: Protocol) -> None:
+    told = translate(SPECIMENS[source], source, target, "report", **KNOWN)
+    if not told.losses:
+        assert translate(SPECIMENS[source], source, target, "strict", **KNOWN) == told
+        return
+    with pytest.raises(LossRefused) as caught:
+        translate(SPECIMENS[source], source, target, "strict", **KNOWN)
+    assert caught.value.losses == told.losses
+    assert caught.value.codes == loss_codes(told.losses)
+    for loss in told.losses:
+        assert f"{loss.code} of {loss.field}" in str(caught.value)
+
+
+EXPIRING = mqtt_publish(b'{"a":1}', content_type="application/json", message_expiry_s=30)
+
+
+@pytest.mark.parametrize("target", ["mcp", "a2a", "kafka"])
+def test_a_loss_is_told_in_the_message_itself(target: Protocol) -> None:
+    message, codes = crossed(EXPIRING, "mqtt5", target)
+    assert codes == "EXPIRY_UNENFORCED"
+    assert opened(message, target).get("fabloss") == "EXPIRY_UNENFORCED"
+    assert b"EXPIRY_UNENFORCED" in message
+
+
+def test_a_header_that_is_no_text_is_told_in_a_user_property() -> None:
+    message, codes = crossed(SPECIMENS["kafka"], "kafka", "mqtt5")
+    packet = decode(message, 5)
+    assert isinstance(packet, Publish)
+    assert codes == "HEADER_BINARY"
+    assert dict(packet.properties.user)["fab-loss"] == "HEADER_BINARY"
+
+
+def test_losses_add_up_along_the_way() -> None:
+    guessed, _ = crossed(SPECIMENS["mqtt311"], "mqtt311", "kafka")
+    assert opened(guessed, "kafka").get("fabloss") == "CONTENT_TYPE_GUESSED"
+    further, codes = crossed(guessed, "kafka", "mcp", trusted=True)
+    assert codes == ""
+    assert opened(further, "mcp").get("fabloss") == "CONTENT_TYPE_GUESSED"
+
+
+# ---- ids ----
+
+
+@pytest.mark.parametrize("protocol", ["mqtt5", "mqtt311", "mcp", "kafka"])
+def test_no_id_is_ever_invented(protocol: Protocol) -> None:
+    message = kafka_batch(b"21.5", None, []) if protocol == "kafka" else SPECIMENS[protocol]
+    target: Protocol = "a2a"
+    with pytest.raises(CodecError):
+        translate(message, protocol, target, **(KNOWN | {"fresh_id": None}))
+
+
+def test_two_readings_of_21_5_stay_two_messages() -> None:
+    reading = mqtt_publish(b"21.5", 4)
+    first, _ = crossed(reading, "mqtt311", "kafka", fresh_id="one")
+    second, _ = crossed(reading, "mqtt311", "kafka", fresh_id="two")
+    assert [opened(message, "kafka").id for message in (first, second)] == ["one", "two"]
+
+
+def test_a_durable_id_of_the_protocol_is_the_id() -> None:
+    message, _ = crossed(SPECIMENS["a2a"], "a2a", "mqtt5", fresh_id=None)
+    assert opened(message, "mqtt5").id == "m-1"
+    there, _ = crossed(kafka_batch(b"21.5", None, []), "kafka", "mqtt5", fresh_id=None, partition=3)
+    assert opened(there, "mqtt5").id == "greenhouse.heat:3:0"
+
+
+# ---- between the versions of MQTT ----
+
+
+def test_from_version_to_version_topic_payload_qos_and_retain_stay() -> None:
+    for qos, flags in ((0, "31"), (1, "33"), (2, "35")):
+        number = "" if qos == 0 else "0007"
+        old = bytes.fromhex(f"{flags}{'06' if qos == 0 else '08'}0003612f62{number}21")
+        new = translate(old, "mqtt311", "mqtt5", "strict", **KNOWN).message
+        assert translate(new, "mqtt5", "mqtt311", "strict", **KNOWN).message == old
+
+
+def test_a_retained_message_stays_retained_through_any_other_protocol() -> None:
+    retained = bytes.fromhex("31060003612f6221")
+    for middle in ("mcp", "a2a", "kafka", "mqtt5"):
+        there = translate(retained, "mqtt311", middle, **KNOWN).message
+        assert (
+            translate(there, middle, "mqtt311", **(KNOWN | {"topic": "a.b", "trusted": True})).message
+            == retained
+        )
+
+
+@pytest.mark.parametrize("source", ["mcp", "a2a", "mqtt5", "kafka"])
+def test_a_structured_payload_keeps_everything_in_3_1_1(source: Protocol) -> None:
+    translation = translate(SPECIMENS[source], source, "mqtt311", "strict", structured=True, **KNOWN)
+    back = translate(translation.message, "mqtt311", source, structured=True, trusted=True, **KNOWN)
+    first, second = opened(SPECIMENS[source], source), opened(back.message, source)
+    assert (second.data, meaning(second), natives(second)) == (first.data, meaning(first), natives(first))
+
+
+# ---- names ----
+
+
+@pytest.mark.parametrize(
+    ("topic", "kafka"),
+    [("a/b", "a.b"), ("greenhouse/north-1/t_2", "greenhouse.north-1.t_2"), ("a", "a")],
+)
+def test_a_topic_has_one_name_everywhere(topic: str, kafka: str) -> None:
+    envelope = opened(mqtt_publish(b"1", topic=topic), "mqtt5")
+    assert name_for(envelope, "kafka") == kafka
+    assert name_for(envelope, "mqtt5") == name_for(envelope, "mqtt311") == topic
+    assert name_for(envelope, "mcp") == kafka
+
+
+@pytest.mark.parametrize("topic", ["a//b", "/a", "a/", "a b", "a.b", "a/*", "a/>", "$SYS/x", "ü", "x" * 250])
+def test_a_name_that_does_not_fit_is_refused_with_the_limit(topic: str) -> None:
+    message = mqtt_publish(b"1", topic=topic)
+    with pytest.raises(CodecError, match="Kafka topic has"):
+        translate(message, "mqtt5", "kafka", **KNOWN)
+    assert opened(crossed(message, "mqtt5", "mcp")[0], "mcp").subject == opened(message, "mqtt5").subject
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0+#"), min_size=1, max_size=12),
+        min_size=2,
+        max_size=2,
+        unique=True,
+    )
+)
+def test_no_two_topics_share_a_name(topics: list[str]) -> None:
+    names: list[set[str]] = [set(), set(), set()]
+    for topic in topics:
+        envelope = opened(mqtt_publish(b"1", topic=topic), "mqtt5")
+        names[0].add(envelope.subject or "")
+        names[1].add(name_for(envelope, "mqtt5"))
+        try:
+            names[2].add(name_for(envelope, "kafka"))
+        except CodecError:
+            names[2].add(topic)
+    assert [len(found) for found in names] == [2, 2, 2]
+
+
+# ---- what is refused ----
+
+
+@pytest.mark.parametrize(
+    ("message", "source"),
+    [
+        (bytes.fromhex("c000"), "mqtt5"),
+        (bytes.fromhex("300600000323000178"), "mqtt5"),
+        (bytes.fromhex("3006000003230001"), "mqtt5"),
+        (b"{}", "mcp"),
+        (b"[]", "a2a"),
+        (b"", "kafka"),
+        (SPECIMENS["kafka"] + b"x", "kafka"),
+        (mcp_call(b"[]"), "mcp"),
+    ],
+)
+def test_what_is_no_message_is_refused(message: bytes, source: Protocol) -> None:
+    with pytest.raises(CodecError):
+        translate(message, source, "kafka" if source != "kafka" else "mcp", **KNOWN)
+
+
+def test_a_kafka_topic_has_to_be_told() -> None:
+    with pytest.raises(CodecError, match="topic"):
+        translate(SPECIMENS["kafka"], "kafka", "mcp", **(KNOWN | {"topic": None}))
+    assert decode_batch(SPECIMENS["kafka"]).records[0].timestamp_ms == NOW_US // 1000

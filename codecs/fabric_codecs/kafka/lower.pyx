@@ -14,24 +14,23 @@ CloudEvents 1.0, Kafka protocol binding 3.2 (binary mode), and what stands outsi
     ce_fabloss       losses so far and those of this step
 """
 
-from urllib.parse import unquote_to_bytes
-
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memchr
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcmp
 
+from fabric_codecs.core.base64 cimport put_unbase64
+from fabric_codecs.core.block cimport (
+    Entries, Entry, Line, Lines, entries_of, lines_of, next_entry, next_line, put_unescaped
+)
+from fabric_codecs.core.marks cimport (
+    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABLOSS, FABNULL, PARTITIONKEY, attribute_of
+)
+from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
+
+from fabric_codecs.envelope import ATTRIBUTES
 from fabric_codecs.kafka.records import Record
 from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
-
-cdef enum Role:
-    SKIPPED
-    COPIED
-    ATTRIBUTE  # copied, with its percent-encoding undone
-    CONTENT_TYPE
-    PARTITION_KEY
-    EXPIRY
-    LOSSES
-    NULL_DATA
 
 cdef str NATIVE_KEY = "kafka.key"
 cdef str LOSS_HEADER = "ce_fabloss"
@@ -39,102 +38,127 @@ cdef object EXPIRY_UNENFORCED = Loss(
     LossCode.EXPIRY_UNENFORCED, "expirytime", "told in ce_expirytime; Kafka keeps records by the topic's age alone"
 )
 
-# What becomes of a line of the header block: (role, name of the Kafka header). Lines not listed are looked at once.
-cdef dict LINES = {
-    b"ce-datacontenttype": (CONTENT_TYPE, "content-type"),
-    b"ce-partitionkey": (PARTITION_KEY, "ce_partitionkey"),
-    b"ce-expirytime": (EXPIRY, "ce_expirytime"),
-    b"ce-fabloss": (LOSSES, LOSS_HEADER),
-    b"ce-fabnull": (NULL_DATA, "ce_fabnull"),
-    b"Fab-Native": (SKIPPED, ""),
-    b"traceparent": (COPIED, "traceparent"),
-}
-cdef Py_ssize_t LINES_MAX = 256  # names come from the wire: do not remember any number of them
+
+cdef list header_names():
+    cdef list names = [None] * ATTRIBUTES_COUNT
+    cdef bytes attribute
+    cdef int which
+    for name in ATTRIBUTES:
+        attribute = name.encode()
+        which = attribute_of(<const unsigned char*>PyBytes_AS_STRING(attribute), PyBytes_GET_SIZE(attribute))
+        if which >= 0:
+            names[which] = f"ce_{name}"
+    names[DATACONTENTTYPE] = "content-type"
+    return names
+
+cdef list HEADERS = header_names()  # by attribute
 
 
-cdef tuple look_up(bytes name):
-    found = LINES.get(name)
-    if found is not None:
-        return <tuple>found
-    if name.startswith(b"ce-"):
-        found = (ATTRIBUTE, "ce_" + name[3:].decode("latin-1"))
-    elif name.startswith(b"Fab-"):
-        found = (COPIED, name.decode("latin-1").lower())
-    else:
-        found = (SKIPPED, "")
-    if len(LINES) < LINES_MAX:
-        LINES[name] = found
-    return <tuple>found
+cdef bytes value_of(Line* line):
+    cdef Writer w
+    if not line.is_attribute or memchr(line.value, 37, line.size) == NULL:
+        return PyBytes_FromStringAndSize(<const char*>line.value, line.size)
+    writer_init(&w)
+    try:
+        put_unescaped(&w, line.value, line.size)
+        return writer_bytes(&w)
+    finally:
+        writer_free(&w)
 
 
-cdef bytes unescaped(const char* start, Py_ssize_t size):
-    cdef bytes value = PyBytes_FromStringAndSize(start, size)
-    return value if memchr(start, c"%", size) == NULL else unquote_to_bytes(value)
+cdef bint is_called(Line* line, const char* name, Py_ssize_t size) noexcept:
+    return line.name_size == size and memcmp(line.name, name, size) == 0
 
 
-cdef class _Lowered:
+cdef str extension(Line* line):
+    if is_called(line, b"specversion", 11):
+        return "ce_specversion"
+    return "ce_" + PyBytes_FromStringAndSize(<const char*>line.name, line.name_size).decode("ascii")
+
+
+cdef class _Lowering:
     # What the header block gives, collected line by line.
-    cdef list headers
-    cdef bytes key
-    cdef bytes losses
+    cdef list headers, native
+    cdef bytes key, losses
     cdef bint expires, is_null
 
-    cdef int line(self, bytes name, const char* start, Py_ssize_t size) except -1:
-        cdef tuple found = look_up(name)
-        cdef int role = found[0]
-        cdef bytes value
-        if role == SKIPPED:
+    cdef int attribute(self, Line* line) except -1:
+        cdef int which = attribute_of(line.name, line.name_size)
+        cdef bytes value = value_of(line)
+        if which < 0:
+            self.headers.append((extension(line), value))
             return 0
-        value = unescaped(start, size) if role != COPIED else PyBytes_FromStringAndSize(start, size)
-        if role == CONTENT_TYPE:
-            self.headers.insert(0, (found[1], value))
+        if which == DATACONTENTTYPE:
+            self.headers.insert(0, (HEADERS[which], value))
             return 0
-        if role == LOSSES:  # comes last, with those of this step
+        if which == FABLOSS:  # comes last, with those of this step
             self.losses = value
             return 0
-        if role == PARTITION_KEY:
+        if which == PARTITIONKEY and self.key is None:
             self.key = value
-        elif role == EXPIRY:
+        elif which == EXPIRYTIME:
             self.expires = True
-        elif role == NULL_DATA:
+        elif which == FABNULL:
             self.is_null = value == b"value"
-        self.headers.append((found[1], value))
+        self.headers.append((HEADERS[which], value))
+        return 0
+
+    cdef int other(self, Line* line, Envelope envelope) except -1:
+        # A carrier's line: its values are not percent-encoded.
+        if line.name[0] == c"t" and is_called(line, b"traceparent", 11):
+            self.headers.append(("traceparent", value_of(line)))
+        elif line.name[0] == c"F" and is_called(line, b"Fab-Native", 10):
+            if self.native is None:
+                self.native = native_of(line, envelope)
+        elif line.name_size > 4 and memcmp(line.name, b"Fab-", 4) == 0:
+            name = PyBytes_FromStringAndSize(<const char*>line.name, line.name_size).decode("latin-1").lower()
+            self.headers.append((name, value_of(line)))
         return 0
 
 
-cdef _Lowered lowered(bytes block):
-    # NATS/1.0 CRLF, name ": " value CRLF, ..., CRLF. The block has been through a NATS parser; a line without a colon is skipped.
-    cdef _Lowered out = _Lowered.__new__(_Lowered)
-    cdef const char* at = PyBytes_AS_STRING(block)
-    cdef const char* end = at + PyBytes_GET_SIZE(block)
-    cdef const char* stop
-    cdef const char* colon
-    out.headers = []
-    while at < end:
-        stop = <const char*>memchr(at, c"\r", end - at)
-        if stop == NULL:
-            break
-        # The server's own lines (Nats-Sequence ...) are the most; they and the first line all begin with N.
-        if at[0] != c"N":
-            colon = <const char*>memchr(at, c":", stop - at)
-            if colon != NULL and stop - colon >= 2:
-                out.line(PyBytes_FromStringAndSize(at, colon - at), colon + 2, stop - colon - 2)
-        at = stop + 2
-    return out
+cdef list native_of(Line* line, Envelope envelope):
+    cdef Writer w
+    cdef Entries entries
+    cdef Entry entry
+    cdef list found = []
+    writer_init(&w)
+    try:
+        if put_unbase64(&w, line.value, line.size):
+            entries_of(&entries, w.data, w.size)
+            while next_entry(&entries, &entry):
+                name = PyUnicode_DecodeUTF8(<const char*>entry.name, entry.name_size, NULL)
+                value = None if entry.value == NULL else PyBytes_FromStringAndSize(<const char*>entry.value, entry.size)
+                found.append((name, value))
+            if entries.left == 0:
+                return found
+    except UnicodeDecodeError:
+        pass
+    finally:
+        writer_free(&w)
+    return envelope.native  # in another form than ours, or not to be read: this tells which
 
 
 def lower(Envelope envelope not None, long long offset, long long time_ms):
-    """The record at `offset`, and what it could not keep. Raises CodecError when the native entries cannot be read."""
-    cdef _Lowered found = lowered(envelope._block if envelope._attributes is None else envelope.nats_header())
-    cdef list native
-    cdef tuple losses = (EXPIRY_UNENFORCED,) if found.expires else ()
-    cdef bytes key = found.key
-    native = envelope.native
-    if native and native[0][0] == NATIVE_KEY:  # further back it is a header that somebody called so
-        key = native.pop(0)[1]
-    found.headers += native
+    cdef bytes block = envelope._block if envelope._attributes is None else envelope.nats_header()
+    cdef _Lowering found = _Lowering.__new__(_Lowering)
+    cdef tuple losses = ()
+    cdef Lines lines
+    cdef Line line
+    found.headers = []
+    lines_of(&lines, <const unsigned char*>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
+    while next_line(&lines, &line):
+        if line.is_attribute:
+            found.attribute(&line)
+        elif line.name[0] != c"N":  # the server's own lines (Nats-Sequence ...) are the most
+            found.other(&line, envelope)
+    if found.native:
+        if found.native[0][0] == NATIVE_KEY:  # further back it is a header that somebody called so
+            found.key = found.native.pop(0)[1]
+        found.headers += found.native
+    if found.expires:
+        losses = (EXPIRY_UNENFORCED,)
     if losses or found.losses:
         so_far = found.losses.decode("utf-8", "replace") if found.losses else ""
         found.headers.append((LOSS_HEADER, loss_codes(losses, so_far).encode()))
     value = None if found.is_null and not envelope.data else envelope.data
-    return Translation(Record(offset, time_ms, key, value, found.headers), losses)
+    return Translation(Record(offset, time_ms, found.key, value, found.headers), losses)

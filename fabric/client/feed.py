@@ -6,7 +6,8 @@ and closes with the last. Above: `member`. Below: `lane`, `link`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from fabric.rules.missed import MissedCounter
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import mark_of, source_agrees
 
-__all__ = ["Feed", "Guest", "feed_of"]
+__all__ = ["Feed", "Guest", "feed_of", "heard_on"]
 
 
 class Guest(Hearer, Protocol):
@@ -33,6 +34,9 @@ class Guest(Hearer, Protocol):
 
     def fail(self, error: FabricError) -> None:
         """Nothing more will come."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Its counters, by name."""
 
     async def close(self) -> None:
         """Leave."""
@@ -63,6 +67,11 @@ class Feed:
         self._opening: asyncio.Task[None] | None = None
 
     @property
+    def guests(self) -> Collection[Guest]:
+        """Its members now."""
+        return self._guests.keys()
+
+    @property
     def is_open(self) -> bool:
         """Whether it opened, or is about to."""
         return self._opening is not None
@@ -88,7 +97,9 @@ class Feed:
 
     async def leave(self, guest: Guest) -> None:
         """The last one closes the feed."""
-        self._guests.pop(guest, None)
+        if guest in self._guests:
+            del self._guests[guest]
+            self.link.heard.update(guest.counts())
         self._queues = tuple(one for one in self._queues if one is not guest)
         self._handlers = tuple(one for one in self._handlers if one is not guest)
         if not self._guests and not self.is_over:
@@ -177,6 +188,18 @@ class Feed:
         """The connection ends, and every member with it."""
         for guest in list(self._guests):
             await guest.close()
+
+
+def heard_on(link: Link) -> tuple[Counter[str], int]:
+    """What all members of this connection have counted, also those that have left; and how many there
+    are."""
+    total, members = Counter(link.heard), 0
+    for feed in link.members:
+        if isinstance(feed, Feed):
+            members += len(feed.guests)
+            for guest in feed.guests:
+                total.update(guest.counts())
+    return total, members
 
 
 def feed_of(link: Link, pattern: str) -> Feed:

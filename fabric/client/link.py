@@ -6,6 +6,7 @@ Above: channels, members, calls, agents, the registry; `session` puts them toget
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +65,7 @@ class Link:
         self.journal = JournalWriter(self.publisher, self.token)
         self.members: set[Follower] = set()
         self.feeds: dict[str, Follower] = {}  # by pattern: all members of one share its feed
+        self.heard: Counter[str] = Counter()  # what members that have left had counted
         self.shelves: dict[str, object] = {}  # by log: late members of one may read it together
         self._count = 0
         self._live_counts: dict[bytes, int] = {}

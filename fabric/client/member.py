@@ -121,6 +121,16 @@ class Member:
         """Second copies withheld."""
         return self._tally().duplicates
 
+    def counts(self) -> dict[str, int]:
+        """Counters by name, for the metrics of a process."""
+        return {
+            "delivered": self.delivered,
+            "missed": self.missed,
+            "truncated": self.truncated,
+            **self._tally()._asdict(),
+            "forged": self.forged,
+        }
+
     def _tally(self) -> Tally:
         total = Tally()
         for seat in self._seats.values():

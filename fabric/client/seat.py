@@ -74,8 +74,10 @@ class Seat:
         "_took",
         "group",
         "handler",
+        "has_room",
         "host",
         "lane",
+        "room",
         "strand",
     )
 
@@ -83,6 +85,8 @@ class Seat:
         self.host = host
         self.lane = lane
         self.handler = host.handler
+        self.has_room = host.has_room
+        self.room = host.room
         self.group: Group | None = None
         self._shelf = shelf_of(lane.feed.link, lane.stream)
         self.strand = Strand(Position())
@@ -209,14 +213,6 @@ class Seat:
         ):
             envelope = Envelope.from_nats(subject, header, message.data)
             self.host.deliver(envelope, self.lane.filter, subject, message.sequence)
-
-    def has_room(self, data: bytes) -> bool:
-        """Whether this message can be taken now."""
-        return self.host.has_room(data)
-
-    async def room(self) -> int:
-        """Until there is room; for how many messages."""
-        return await self.host.room()
 
     def _read(self) -> None:
         if self._task is None and not self.host.is_over:

@@ -9,10 +9,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from fabric.client import Session
+from fabric.client.feed import heard_on
 from fabric.client.gate import Gate
 from fabric.node.server import EmbeddedServer
 
 __all__ = ["NodeCollector"]
+
+MEMBER_COUNTERS = {
+    "delivered": "Channel messages handed to members in this node",
+    "missed": "Live messages that never came to a member, or found its queue full",
+    "truncated": "Runs of messages that a log let go of before a member read them",
+    "repaired": "Gaps of a live feed, for each member that followed it",
+    "duplicates": "Second copies withheld from members",
+    "forged": "Messages whose source is not that of their credential",
+}
 
 
 class NodeCollector(Collector):
@@ -38,12 +48,19 @@ class NodeCollector(Collector):
         )
         yield _counter("fabric_journal_records", "Records written to the journal", session.journal.recorded)
         yield _counter("fabric_journal_dropped", "Journal records not written", session.journal.dropped)
+        yield from self._members()
         yield from self._calls()
         if self._server:
             restarts = self._server.restarts
             yield _counter(
                 "fabric_nats_server_restarts", "Times the embedded server was started again", restarts
             )
+
+    def _members(self) -> Iterable[Metric]:
+        heard, members = heard_on(self._session)
+        yield _gauge("fabric_members", "Members of channels in this node", members)
+        for name, what in MEMBER_COUNTERS.items():
+            yield _counter(f"fabric_member_{name}", what, heard[name])
 
     def _calls(self) -> Iterable[Metric]:
         calls, gate = self._session.calls, self._gate

@@ -4,9 +4,13 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from fabric.client import Fabric, Member
+from fabric.client.gate import Gate
 from fabric.client.member import QUEUE_MESSAGES_MAX
+from fabric.config import LimitsSettings
+from fabric.node.metrics import NodeCollector
 from fabric.subjects import shard
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened
@@ -194,3 +198,29 @@ async def test_a_lone_marked_copy_that_found_no_room_is_delivered_later(server: 
         await fabric.channel("sh.lone").publish(b"end")
         wanted = [*numbered(QUEUE_MESSAGES_MAX), b"lone", b"end"]
         assert await data_of(member, len(wanted)) == wanted
+
+
+async def test_what_members_count_is_summed_for_the_process_after_they_left_too(
+    server: RunningServer,
+) -> None:
+    async with opened(server, "sh-sums") as fabric:
+        channel, registry = fabric.channel("sh.sums"), CollectorRegistry()
+        registry.register(NodeCollector(fabric.session, None, Gate(LimitsSettings())))
+
+        def value(name: str) -> float | None:
+            return registry.get_sample_value(name)
+
+        async with channel.join() as first:
+            async with channel.join() as second:
+                await publish_all(fabric, "sh.sums", numbered(10))
+                await retried(fabric, "sh.sums", [("x", False), ("x", True)])
+                for member in (first, second):
+                    await data_of(member, 11)
+                await until(lambda: first.duplicates == 1, "the copy was withheld")
+                assert value("fabric_members") == 2
+            assert value("fabric_members") == 1
+            assert value("fabric_member_delivered_total") == 22
+        assert value("fabric_members") == 0
+        assert value("fabric_member_delivered_total") == 22
+        assert value("fabric_member_duplicates_total") == 2
+        assert value("fabric_member_missed_total") == 0

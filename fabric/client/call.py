@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from fabric.client.context import cause_now
+from fabric.client.context import current_cause
 from fabric.client.desk import CallDesk, Waiting, agent_of, deadline_within
 from fabric.client.failure import failure_of
 from fabric.client.identity import Identity
@@ -82,7 +82,7 @@ class Terms(NamedTuple):
     async def grant(self, target: str) -> Grant | None:
         """What the call may spend: of the handler's budget that makes it, or its own; None is no limit.
         Raises Refused("budget"), DeadlineExceeded."""
-        cause = cause_now()
+        cause = current_cause.get()
         if cause is not None and cause.spending is not None:
             return await cause.spending.ask(target, self.budget, self.deadline_s)
         return None if self.budget is None else Grant(None, 0, self.budget)
@@ -184,7 +184,8 @@ async def call(
     data = as_arguments(arguments)
     await caller.link.connection.wait_up(terms.deadline_s)
     progress = None if on_progress is None else lambda envelope: on_progress(Progress(**envelope.json()))
-    grant = await terms.grant(target)
+    spends = terms.budget is not None or current_cause.get() is not None
+    grant = await terms.grant(target) if spends else None
     waiting: Waiting | None = None
     try:
         ticket, waiting = desk.start(caller, target, data, terms.deadline_s, progress, terms.lines(grant))

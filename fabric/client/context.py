@@ -8,7 +8,6 @@ anonymous members. Above: everything that sends. Below: `rules/hops`.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
 
 from fabric.client.spending import Spending
 from fabric.errors import Refused
@@ -16,45 +15,46 @@ from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
 from fabric.rules.once import derived_id
 from fabric_codecs.envelope import Envelope
 
-__all__ = [
-    "Cause",
-    "Handling",
-    "cause_now",
-    "caused_by",
-    "current_cause",
-    "current_handling",
-    "handling",
-    "hops_after",
-]
+__all__ = ["Cause", "Handling", "current_cause", "current_handling", "handling"]
 
 
-class Cause(NamedTuple):
-    """The message being handled: its conversation, its id, and until when an answer is of use (microseconds
-    since 1970, 0: no end); how long its chain may still become, the chain before it (as `fabchain` has it)
-    and what it adds to the chain; the budget of what it sets off."""
+class Cause:
+    """The message being handled, as its consequences see it. `deadline_us`: until when an answer is of use
+    (microseconds since 1970, 0: no end); `spending`: the budget of what it sets off. What it says is looked
+    up when something is sent: most handlers send nothing."""
 
-    correlationid: str
-    causationid: str
-    deadline_us: int = 0
-    hops: int = HOPS_MAX
-    before: str | None = None
-    step: str = ""
-    spending: Spending | None = None
+    __slots__ = ("_envelope", "deadline_us", "spending")
+
+    def __init__(self, envelope: Envelope, deadline_us: int = 0, spending: Spending | None = None) -> None:
+        self._envelope = envelope
+        self.deadline_us = deadline_us
+        self.spending = spending
+
+    @property
+    def correlationid(self) -> str:
+        """Its conversation."""
+        return self._envelope.correlationid or self._envelope.id
+
+    @property
+    def causationid(self) -> str:
+        """Its id."""
+        return self._envelope.id
 
     @property
     def chain(self) -> str:
         """The messages so far, this one included."""
-        return lengthened(self.before, self.step)
+        return lengthened(self._envelope.get("fabchain"), self._envelope.subject or "")
+
+    def hops_after(self) -> int:
+        """The `fabhops` of what is sent because of it. Raises Refused("loop") with the chain when there would
+        be none left: to spare the caller the way; the receiver would say the same."""
+        hops = hops_of(self._envelope.get("fabhops"))
+        if hops <= 1:
+            raise Refused("loop", chain=steps(self.chain), detail=f"a chain of {HOPS_MAX} messages goes on")
+        return hops - 1
 
 
-# The message itself, or what was made of it: most handlers send nothing, and for those it is never looked at.
-current_cause: ContextVar[Cause | Envelope | None] = ContextVar("fabric_cause", default=None)
-
-
-def cause_now() -> Cause | None:
-    """The message that is being handled here; None when none is."""
-    found = current_cause.get()
-    return caused_by(found) if isinstance(found, Envelope) else found
+current_cause: ContextVar[Cause | None] = ContextVar("fabric_cause", default=None)
 
 
 class Handling:
@@ -75,35 +75,14 @@ class Handling:
 current_handling: ContextVar[Handling | None] = ContextVar("fabric_handling", default=None)
 
 
-def caused_by(envelope: Envelope, deadline_us: int = 0, spending: Spending | None = None) -> Cause:
-    """The cause that a received message is."""
-    return Cause(
-        envelope.correlationid or envelope.id,
-        envelope.id,
-        deadline_us,
-        hops_of(envelope.get("fabhops")),
-        envelope.get("fabchain"),
-        envelope.subject or "",
-        spending,
-    )
-
-
 @contextmanager
 def handling(envelope: Envelope) -> Iterator[None]:
     """What is published or called inside, and by tasks made inside, was caused by `envelope`: `with
     handling(envelope): ...`. For anonymous members, in their handler or loop: to note it for each message
     would cost them a tenth of their rate, and most send nothing. Tools, workers, inboxes and durable members
     do it by themselves."""
-    token = current_cause.set(envelope)
+    token = current_cause.set(Cause(envelope))
     try:
         yield
     finally:
         current_cause.reset(token)
-
-
-def hops_after(cause: Cause) -> int:
-    """The `fabhops` of what is sent because of it. Raises Refused("loop") with the chain when there would be
-    none left: to spare the caller the way; the receiver would say the same."""
-    if cause.hops <= 1:
-        raise Refused("loop", chain=steps(cause.chain), detail=f"a chain of {HOPS_MAX} messages goes on")
-    return cause.hops - 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from fabric import subjects
-from fabric.client.context import cause_now
+from fabric.client.context import current_cause
 from fabric.client.gate import Gate
 from fabric.client.identity import Identity
 from fabric.client.link import Link
@@ -104,7 +104,7 @@ class CallDesk:
         `end` it in any case. Raises LimitExceeded, InvalidName, Refused("loop"), and where the node limits
         calls Refused("rate"), ("full")."""
         deadline_s, expiry = deadline_within(deadline_s)
-        count, cause = self._link.next_count(), cause_now()
+        count, cause = self._link.next_count(), current_cause.get()
         identity = f"{self._link.process}-{count}"
         conversation = cause.correlationid if cause is not None else identity
         first = attribute_line("correlationid", conversation) + attribute_line("expirytime", expiry) + lines
@@ -293,7 +293,7 @@ def agent_of(target: str) -> str:
 
 def deadline_within(deadline_s: float) -> tuple[float, str]:
     """A deadline and its `expirytime`, cut to what the message being handled has left."""
-    cause = cause_now()
+    cause = current_cause.get()
     until = now_us() + round(deadline_s * 1e6)
     if cause is not None and cause.deadline_us:
         until = min(until, cause.deadline_us)

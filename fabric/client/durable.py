@@ -18,7 +18,7 @@ import msgspec
 from fabric import subjects
 from fabric.client.audit import unsettled
 from fabric.client.catchup import Since, beginning
-from fabric.client.context import Handling, caused_by, current_cause, current_handling
+from fabric.client.context import Cause, Handling, current_cause, current_handling
 from fabric.client.cursor_keeper import CursorKeeper
 from fabric.client.dead import bury
 from fabric.client.identity import Identity
@@ -285,7 +285,7 @@ class DurableMember:
         if envelope is None:
             cause, handling = self._outside
         else:
-            cause = caused_by(envelope)
+            cause = Cause(envelope)
             handling = Handling(self._subject, envelope.address, envelope.id)
         current_cause.set(cause)
         current_handling.set(handling)

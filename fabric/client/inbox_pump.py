@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from fabric.client.context import caused_by, current_cause
+from fabric.client.context import Cause, current_cause
 from fabric.client.letter import Letter
 from fabric.errors import FabricError, InternalError
 
@@ -91,7 +91,7 @@ class Pump:
             self._source.fail(error)
 
     def _handle(self, letter: Letter) -> None:
-        token = current_cause.set(caused_by(letter.envelope))
+        token = current_cause.set(Cause(letter.envelope))
         problem = ""
         try:
             self._handler(letter)

@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from fabric.client.context import Cause, cause_now, hops_after
+from fabric.client.context import Cause, current_cause
 from fabric.clock import now_us
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template, timestamp
@@ -52,7 +52,7 @@ def attribute_line(name: str, value: str) -> bytes:
 def caused_lines(cause: Cause) -> bytes:
     """The header lines of what is sent because of `cause`, beside the conversation's. Raises
     Refused("loop")."""
-    hops = hops_after(cause)
+    hops = cause.hops_after()
     return (
         attribute_line("causationid", cause.causationid)
         + b"ce-fabhops: %d\r\n" % hops
@@ -63,7 +63,7 @@ def caused_lines(cause: Cause) -> bytes:
 def cause_lines() -> bytes:
     """The header lines that say which message is being handled here; none when none is. Raises
     Refused("loop") when its chain is as long as a chain may be."""
-    cause = cause_now()
+    cause = current_cause.get()
     if cause is None:
         return b""
     return attribute_line("correlationid", cause.correlationid) + caused_lines(cause)
@@ -71,13 +71,13 @@ def cause_lines() -> bytes:
 
 def cause_attributes() -> dict[str, str]:
     """As `cause_lines`, for an envelope."""
-    cause = cause_now()
+    cause = current_cause.get()
     if cause is None:
         return {}
     return {
         "correlationid": cause.correlationid,
         "causationid": cause.causationid,
-        "fabhops": str(hops_after(cause)),
+        "fabhops": str(cause.hops_after()),
         "fabchain": cause.chain,
     }
 
@@ -85,9 +85,9 @@ def cause_attributes() -> dict[str, str]:
 def completed(envelope: Envelope) -> Envelope:
     """An envelope made elsewhere, with the time if it lacks one, and with the hops of what is being handled.
     Its id, source and conversation stand. Raises Refused("loop")."""
-    cause = cause_now()
+    cause = current_cause.get()
     if cause is not None:
         time = envelope.time or timestamp(now_us())
-        hops = str(hops_after(cause))
+        hops = str(cause.hops_after())
         return envelope.replace(None, time=time, fabhops=hops, fabchain=cause.chain)
     return envelope if envelope.time is not None else envelope.replace(None, time=timestamp(now_us()))

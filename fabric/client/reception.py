@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from fabric.client.call import CALLER_LEFT, PAST_DEADLINE
-from fabric.client.context import caused_by, current_cause
+from fabric.client.context import Cause, current_cause
 from fabric.client.failure import failed, failure
 from fabric.client.identity import Identity
 from fabric.client.kept import Answer, KeptCall, KeptCalls
@@ -190,7 +190,7 @@ class Reception:
             late = failure(DeadlineExceeded.code, "the deadline passed before the call came")
             self._reply(call, "error", late, budget_of(request))
             return CallEnd.EXPIRED
-        current_cause.set(caused_by(request, now_us() + round(left_s * 1e6), spending))
+        current_cause.set(Cause(request, now_us() + round(left_s * 1e6), spending))
         task = asyncio.current_task()
         assert task is not None
         timer = asyncio.get_running_loop().call_later(left_s, task.cancel, PAST_DEADLINE)

@@ -3,7 +3,7 @@
 import msgspec
 
 from fabric.client.call import Progress
-from fabric.client.context import caused_by, hops_after
+from fabric.client.context import Cause
 from fabric.client.desk import FINAL, seconds_left
 from fabric.client.identity import Identity
 from fabric.client.outbox import attribute_line, template
@@ -77,11 +77,11 @@ class Call:
     def trace(self) -> dict[str, str]:
         """Where this call stands in its story and how long its chain may still become, for a message in
         another protocol: A2A `metadata`, MCP `_meta`, MQTT user properties. Raises Refused("loop")."""
-        cause = caused_by(self.request)
+        cause = Cause(self.request)
         return {
             "io.agentfabric/conversation": cause.correlationid,
             "io.agentfabric/causationid": cause.causationid,
-            "io.agentfabric/fabhops": str(hops_after(cause)),
+            "io.agentfabric/fabhops": str(cause.hops_after()),
             "io.agentfabric/fabchain": cause.chain,
         }
 

@@ -17,7 +17,7 @@ forgotten, and begins again with a full bucket. Time is an argument, in seconds.
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -122,11 +122,11 @@ class Seats(Ceiling):
     def has_room(self, key: str) -> bool:
         """Whether one more may come in."""
         free = self.at_once - self.taken
-        return self.at_once <= 0 or (free > 0 and self.running(key) < SHARE * free)
+        return self.at_once <= 0 or self._running.get(key, 0) < SHARE * free
 
     def enter(self, key: str) -> None:
         """One more."""
-        super().enter(key)
+        self._running[key] = self._running.get(key, 0) + 1
         self.taken += 1
 
     def leave(self, key: str) -> None:
@@ -136,53 +136,41 @@ class Seats(Ceiling):
 
 
 class Admission:
-    """Several scopes, each with a rate or a ceiling. `keys` name who comes, scope by scope."""
+    """Several scopes, each with a rate or a ceiling. `keys` name who comes, scope by scope. Scopes without a
+    limit cost nothing."""
 
     def __init__(self, rates: Mapping[str, Rate], ceilings: Mapping[str, Ceiling]) -> None:
-        self._rates = {scope: Rates(rate) for scope, rate in rates.items() if rate.per_s > 0}
-        self._ceilings = {scope: ceiling for scope, ceiling in ceilings.items() if ceiling.at_once > 0}
+        self._rates = tuple((scope, Rates(rate)) for scope, rate in rates.items() if rate.per_s > 0)
+        self._ceilings = tuple((scope, one) for scope, one in ceilings.items() if one.at_once > 0)
 
     def offer(self, keys: Mapping[str, str], now: float) -> Denied | None:
-        """Something that passes: only rates count."""
-        if self._rates and (denied := self._too_fast(keys, now)) is not None:
-            return denied
-        self._charge(keys, now)
+        """Something that passes: only rates count, those of the scopes in `keys`."""
+        for scope, rates in self._rates:
+            if scope in keys and (wait_ms := rates.wait_ms(keys[scope], now)):
+                return Denied(scope, "rate", wait_ms)
+        for scope, rates in self._rates:
+            if scope in keys:
+                rates.take(keys[scope], now)
         return None
 
     def enter(self, keys: Mapping[str, str], now: float) -> Denied | None:
-        """Something that stays until `leave` with the same keys."""
-        denied = self._too_many(keys) or self._too_fast(keys, now)
-        if denied is not None:
+        """Something that stays until `leave` with the same keys, which name every scope with a ceiling."""
+        for scope, ceiling in self._ceilings:
+            if not ceiling.has_room(keys[scope]):
+                return _full(scope, ceiling, keys[scope])
+        if self._rates and (denied := self.offer(keys, now)) is not None:
             return denied
-        self._charge(keys, now)
-        for ceiling, key in self._ceilings_of(keys):
-            ceiling.enter(key)
+        for scope, ceiling in self._ceilings:
+            ceiling.enter(keys[scope])
         return None
 
     def leave(self, keys: Mapping[str, str]) -> None:
         """What `enter` took in has ended."""
-        for ceiling, key in self._ceilings_of(keys):
-            ceiling.leave(key)
+        for scope, ceiling in self._ceilings:
+            ceiling.leave(keys[scope])
 
-    def _ceilings_of(self, keys: Mapping[str, str]) -> Iterable[tuple[Ceiling, str]]:
-        return ((ceiling, keys[scope]) for scope, ceiling in self._ceilings.items() if scope in keys)
 
-    def _too_many(self, keys: Mapping[str, str]) -> Denied | None:
-        for scope, ceiling in self._ceilings.items():
-            key = keys.get(scope)
-            if key is not None and not ceiling.has_room(key):
-                own = ceiling.running(key)
-                depth = ceiling.taken if isinstance(ceiling, Seats) else own
-                return Denied(scope, "full", RETRY_MS, depth, own / depth if depth else 0.0)
-        return None
-
-    def _too_fast(self, keys: Mapping[str, str], now: float) -> Denied | None:
-        for scope, rates in self._rates.items():
-            if scope in keys and (wait_ms := rates.wait_ms(keys[scope], now)):
-                return Denied(scope, "rate", wait_ms)
-        return None
-
-    def _charge(self, keys: Mapping[str, str], now: float) -> None:
-        for scope, rates in self._rates.items():
-            if scope in keys:
-                rates.take(keys[scope], now)
+def _full(scope: str, ceiling: Ceiling, key: str) -> Denied:
+    own = ceiling.running(key)
+    depth = ceiling.taken if isinstance(ceiling, Seats) else own
+    return Denied(scope, "full", RETRY_MS, depth, own / depth if depth else 0.0)

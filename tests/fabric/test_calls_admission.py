@@ -120,7 +120,7 @@ async def test_every_call_ends_once_and_the_account_agrees_with_the_callers(serv
         await until(lambda: not agent.is_busy, "all calls ended")
         assert account.running == 0
         assert account.taken + account.refused == 400
-        assert account.refused == heard["Refused"]
+        assert account.refused >= heard["Refused"] > 0  # some had left before they heard it
         assert account.answered >= heard["Reply"] + heard["NoSuchTool"] > 0
         assert min(account.answered, account.expired, account.cancelled, account.refused) > 0
 

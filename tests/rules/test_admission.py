@@ -135,9 +135,8 @@ def simulate(seed: int) -> None:
             reference.running.append(key)
         elif denied.reason == "rate":
             later = now + denied.retry_after_ms / 1000
-            assert not admission._too_fast({"caller": key}, later + 1e-6), (
-                "it came back when told to, too soon"
-            )
+            [(_, rates)] = admission._rates
+            assert not rates.wait_ms(key, later + 1e-6), "it came back when told to, too soon"
 
 
 def simulate_all(seeds: Iterable[int]) -> None:

@@ -62,9 +62,10 @@ def test_a_malformed_stream_is_refused_with_the_place_and_takes_nothing_more(dat
 
 
 def test_a_field_cannot_smuggle_a_line() -> None:
-    for said in ("a\nb", "a\rb", "a\0b"):
+    for said in ("a\nb", "a\rb"):
         with pytest.raises(CodecError):
             write_event(b"x", event=said)
+    for said in ("a\nb", "a\rb", "a\0b"):
         with pytest.raises(CodecError):
             write_event(b"x", id=said)
 

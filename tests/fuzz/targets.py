@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from fuzz import core_targets as core
 from fuzz import edge_targets as edge
+from fuzz import json_targets as json
 from fuzz import kafka_targets as kafka
 
 __all__ = ["TARGETS"]
@@ -20,5 +21,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         *(kafka.kafka_frames, kafka.kafka_requests, kafka.kafka_responses, kafka.kafka_records),
         *(kafka.kafka_compression, kafka.kafka_lift, kafka.kafka_lower),
         *(edge.mcp, edge.mcp_lower, edge.a2a, edge.a2a_lower),
+        *(json.sse, json.json_elements, json.json_lower),
+        *(json.mcp_messages, json.mcp_lift, json.a2a_messages, json.a2a_lift, json.a2a_rest),
     )
 }

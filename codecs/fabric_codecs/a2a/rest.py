@@ -66,6 +66,8 @@ def read_request(verb: str, target: str, body: bytes = b"", *, bytes_max: int = 
     """
     if len(target) > REST_PATH_BYTES_MAX:
         raise _refusal(f"a target of {len(target):,} bytes, allowed are {REST_PATH_BYTES_MAX:,}")
+    if not target.startswith("/"):
+        raise _refusal("a target that does not begin with /", reason=Fault.METHOD_NOT_FOUND)
     path, _, query = target.partition("?")
     operation, held, tenant = _match(verb, path)
     params = _params_of_body(body, bytes_max) if body and operation.has_body else b"{}"

@@ -7,13 +7,13 @@ from fabric_codecs.core.base64 cimport put_base64
 from fabric_codecs.core.forms cimport BINARY, TEXT, is_usual_type, put_typed_id
 from fabric_codecs.core.jsonwrite cimport put_string
 from fabric_codecs.core.marks cimport (
-    CORRELATIONID, DATACONTENTTYPE, FABCORR, FABKIND, FABLIVE, FABLOSS, FABMETHOD, ID, TYPE, Value,
+    CORRELATIONID, DATACONTENTTYPE, FABCORR, FABKIND, FABLIVE, FABMETHOD, ID, TYPE, Value,
 )
-from fabric_codecs.core.told cimport is_text, put_losses, put_marks, put_members, put_rest, put_value_string
+from fabric_codecs.core.told cimport is_text, put_losses, put_marks, put_members, put_rest, put_value_string, with_losses
 from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
 
-from fabric_codecs.core.jsonscan import quote, scan
+from fabric_codecs.core.jsonscan import quote
 
 
 cdef int put_raw(Lowering* l, bytes raw) except -1:
@@ -90,21 +90,8 @@ cdef int put_metadata(Lowering* l, tuple lost, dict natives, unsigned long long 
 
 
 cdef bytes spliced(Lowering* l, bytes raw, tuple lost):
-    """Something whole; what was lost is told in its metadata, every other byte stays."""
-    cdef Writer w
-    if not lost and l.told.known[FABLOSS].text == NULL:
-        return raw
-    writer_init(&w)
-    try:
-        put_losses(&w, &l.told, lost, True)
-        told = writer_bytes(&w).partition(b":")[2]
-    finally:
-        writer_free(&w)
-    body = scan(raw, protocol="a2a")
-    metadata = body.object("metadata") if body.kind("metadata") == "object" else None
-    if metadata is None:
-        return body.splice("metadata", b'{"io.agentfabric/loss":' + told + b"}")
-    return body.splice("metadata", metadata.splice("io.agentfabric/loss", told))
+    """Something whole."""
+    return with_losses(raw, "metadata", &l.told, lost, True)
 
 
 cdef int put_message(

@@ -127,9 +127,8 @@ class EventReader:
 def write_event(data: bytes, *, event: str = "", id: str = "") -> bytes:
     """One event; data of several lines becomes several `data` fields. Raises CodecError for a name or id
     that holds a line end."""
-    for said in (event, id):
-        if "\n" in said or "\r" in said or "\0" in said:
-            raise CodecError("a field of an event holds a line end or NUL", protocol="sse", clause=CLAUSE)
+    if any(end in said for said in (event, id) for end in "\n\r") or "\0" in id:
+        raise CodecError("a field of an event holds a line end, or an id NUL", protocol="sse", clause=CLAUSE)
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     head = (f"event: {event}\n" if event else "") + (f"id: {id}\n" if id else "")
     return head.encode() + b"".join([b"data: " + line + b"\n" for line in lines]) + b"\n"

@@ -22,6 +22,7 @@ cdef int put_value_string(Writer* w, const Value* value) except -1
 cdef int put_value_inner(Writer* w, const Value* value) except -1
 cdef int put_marks(Writer* w, Told* told, unsigned long long skip) except -1
 cdef int put_losses(Writer* w, Told* told, tuple losses, bint in_words) except -1
+cdef bytes with_losses(bytes raw, str room, Told* told, tuple losses, bint in_words)
 cdef dict native_rooms(Envelope envelope, Told* told, frozenset rooms)
 cdef int put_members(Writer* w, list members) except -1
 cdef int put_rest(Writer* w, list entries) except -1

@@ -17,7 +17,7 @@ from fabric_codecs.envelope cimport Envelope
 
 import msgspec
 
-from fabric_codecs.core.jsonscan import check, quote
+from fabric_codecs.core.jsonscan import check, quote, scan
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import loss_codes
 
@@ -79,17 +79,17 @@ cdef bint is_text(const Value* value, const char* text, Py_ssize_t size) noexcep
 
 
 cdef int put_value_inner(Writer* w, const Value* value) except -1:
-    """A value inside a JSON string."""
+    """A value inside a JSON string. What our writers never write, and peers may, is shown as `Envelope.get` shows it."""
     cdef Writer undone
     cdef bytes text
     if not value.coded:
         if plain_run(value.text, value.size) == value.size:
             return put(w, value.text, value.size)
-        return put_inner(w, value.text, value.size)
+        text = (<const char*>value.text)[:value.size].decode("latin-1").encode()
+        return put_inner(w, <const unsigned char*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
     writer_init(&undone)
     try:
         put_unescaped(&undone, value.text, value.size)
-        # Latin-1 and broken UTF-8 never come from our own writers; a peer's are shown, not refused.
         text = writer_bytes(&undone).decode("utf-8", "replace").encode()
     finally:
         writer_free(&undone)
@@ -119,22 +119,51 @@ cdef int put_marks(Writer* w, Told* told, unsigned long long skip) except -1:
     return 0
 
 
+cdef str losses_before(Told* told):
+    cdef Value* before = &told.known[FABLOSS]
+    return "" if before.text == NULL else (<const char*>before.text)[:before.size].decode("ascii", "replace")
+
+
+cdef list loss_entries(str codes, tuple losses, bint in_words):
+    """Earlier codes, then those of this step; `in_words` tells the latter with field and outcome, as A2A's extension has it."""
+    if not in_words:
+        return [code for code in loss_codes(losses, codes).split(",") if code]
+    return [{"code": code} for code in codes.split(",") if code] + [
+        {"code": one.code, "field": one.field, "outcome": one.outcome} for one in losses
+    ]
+
+
 cdef int put_losses(Writer* w, Told* told, tuple losses, bint in_words) except -1:
-    """`,"io.agentfabric/loss":[...]`, earlier ones first; nothing when nothing was lost. `in_words` tells those of this step
-    with field and outcome, as A2A's extension has it."""
-    cdef str so_far = ""
+    """`,"io.agentfabric/loss":[...]`, earlier ones first; nothing when nothing was lost."""
     cdef bytes raw
     if told.known[FABLOSS].text == NULL and not losses:
         return 0
-    if told.known[FABLOSS].text != NULL:
-        so_far = (<const char*>told.known[FABLOSS].text)[:told.known[FABLOSS].size].decode("ascii", "replace")
-    if in_words:
-        earlier = [{"code": code} for code in so_far.split(",") if code]
-        raw = msgspec.json.encode(earlier + [{"code": one.code, "field": one.field, "outcome": one.outcome} for one in losses])
-    else:
-        raw = msgspec.json.encode(loss_codes(losses, so_far).split(","))
+    raw = msgspec.json.encode(loss_entries(losses_before(told), losses, in_words))
     put(w, b',"io.agentfabric/loss":', 23)
     return put(w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
+
+cdef bytes with_losses(bytes raw, str room, Told* told, tuple losses, bint in_words):
+    """Something whole, with what was lost told in its `_meta` or `metadata`. Every other byte stays; all do when it is told."""
+    if told.known[FABLOSS].text == NULL and not losses:
+        return raw
+    body = scan(raw)
+    inner = body.object(room) if body.kind(room) == "object" else None
+    told_already = [] if inner is None else told_in(inner.get("io.agentfabric/loss"))
+    codes = [one.get("code") if type(one) is dict else one for one in told_already]
+    before = ",".join([code for code in losses_before(told).split(",") if code not in codes])
+    fresh = tuple([one for one in losses if one.code not in codes])
+    if not before and not fresh:
+        return raw
+    entries = msgspec.json.encode(told_already + loss_entries(before, fresh, in_words))
+    if inner is None:
+        return body.splice(room, b'{"io.agentfabric/loss":' + entries + b"}")
+    return body.splice(room, inner.splice("io.agentfabric/loss", entries))
+
+
+cdef list told_in(bytes raw):
+    told = msgspec.json.decode(raw) if raw is not None else []
+    return told if type(told) is list else []
 
 
 cdef dict native_rooms(Envelope envelope, Told* told, frozenset rooms):

@@ -27,7 +27,7 @@ from fabric_codecs.core.marks cimport (
     TRACESTATE, TYPE, Value,
 )
 from fabric_codecs.core.told cimport (
-    Told, is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_string, read_told,
+    Told, is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_string, read_told, with_losses,
 )
 from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
@@ -174,20 +174,8 @@ cdef int put_meta_members(Lowering* l, tuple lost, dict natives, unsigned long l
 
 
 cdef bytes spliced(Lowering* l, Envelope envelope, tuple lost):
-    """A whole message's params or result; what was lost is told in its `_meta`, every other byte stays."""
-    cdef Writer w
-    if not lost and l.told.known[FABLOSS].text == NULL:
-        return envelope.data
-    writer_init(&w)
-    try:
-        put_losses(&w, &l.told, lost, False)
-        codes = writer_bytes(&w).partition(b":")[2]
-    finally:
-        writer_free(&w)
-    body = scan(envelope.data, protocol="mcp")
-    meta = body.object("_meta")
-    told = b'{"io.agentfabric/loss":' + codes + b"}" if meta is None else meta.splice("io.agentfabric/loss", codes)
-    return body.splice("_meta", told)
+    """A whole message's params or result."""
+    return with_losses(envelope.data, "_meta", &l.told, lost, False)
 
 
 cdef int put_raw(Lowering* l, bytes raw) except -1:
@@ -376,15 +364,22 @@ cdef int put_event(Lowering* l, Envelope envelope, tuple lost, dict natives) exc
 
 cdef int put_uri_path(Writer* w, const Value* subject) except -1:
     """A subject as its header line has it, percent-encoded where a URI's path asks for more (RFC 3986, 3.3)."""
-    cdef const char* hexdigits = b"0123456789ABCDEF"
     cdef Py_ssize_t at
     cdef unsigned char c
     for at in range(subject.size):
         c = subject.text[at]
-        if memchr(b'#?[]\\^`{|}<>"', c, 13) == NULL:
-            put_u8(w, c)
+        if c >= 0x80:  # no writer of ours: a byte of Latin-1, as `Envelope.get` reads it
+            put_percent(w, 0xC0 | c >> 6)
+            put_percent(w, 0x80 | c & 63)
+        elif c <= 32 or c == 127 or memchr(b'#?[]\\^`{|}<>"', c, 13) != NULL:
+            put_percent(w, c)
         else:
-            put_u8(w, c"%")
-            put_u8(w, hexdigits[c >> 4])
-            put_u8(w, hexdigits[c & 15])
+            put_u8(w, c)
     return 0
+
+
+cdef int put_percent(Writer* w, unsigned char c) except -1:
+    cdef const char* hexdigits = b"0123456789ABCDEF"
+    put_u8(w, c"%")
+    put_u8(w, hexdigits[c >> 4])
+    return put_u8(w, hexdigits[c & 15])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fabric
+from chaos.diary import entries
 from chaos.faults import Fault
 from chaos.parts import TRY_AGAIN
 from fabric.errors import FabricError
@@ -28,6 +29,7 @@ RESTART_S = 0.3
 PAUSE_S = 1.0
 SLOW_S = 0.05
 HEAL_S = 1.0
+QUIET_S = 0.05
 UP = ("-m", "fabric.cli", "up", "--json", "--edges", "none", "--port", "0")
 
 
@@ -135,6 +137,7 @@ class World:
         for part in self.parts:
             arguments = ["-m", "chaos.parts", part, str(self.diary(part)), self._proxy.url, self._creds]
             self._running[part] = await self._entered(part, [*arguments, str(self._seed)])
+        await self._until_flowing()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -214,7 +217,12 @@ class World:
         await kept.start()
         return kept
 
+    async def _until_flowing(self) -> None:
+        async with asyncio.timeout(START_S):
+            while not all(list(entries(self.diary(part)))[1:] for part in self.parts):  # noqa: ASYNC110
+                await asyncio.sleep(QUIET_S)
+
     async def _until_up(self) -> None:
         async with asyncio.timeout(START_S):
             while not (self._home / "address.json").exists():  # noqa: ASYNC110 - another process writes it
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(QUIET_S)

@@ -37,6 +37,7 @@ COMMANDS = {
     "dead": ("fabric.cli.dead", "Dead letters: list, show, put back."),
     "audit": ("fabric.cli.audit", "The accounts of all who hold messages, checked against the logs."),
     "creds": ("fabric.cli.creds", "Make a credential for an agent, for its own names only."),
+    "translate": ("fabric.cli.translate", "Messages of one protocol as another's, and what that costs."),
     "bench": ("fabric_bench.runner", "Measure this fabric beside nats-py and a raw socket."),
     "version": ("fabric.cli.version", "Versions of the fabric and of what it runs on."),
 }

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.call import choose_tool, lift_send, marks_of
+from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.model import SendMessage
 from fabric_codecs.a2a.wire import read_send
 from fabric_codecs.envelope import Envelope

@@ -10,7 +10,6 @@ from a2a.compat.v0_3 import types as old_types
 from a2a.types import a2a_pb2
 from google.api import annotations_pb2
 from google.protobuf import json_format
-from helpers.json_envelopes import NOW_US, envelopes, malformed, packed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from fabric_codecs.a2a.rest import Call, read_error, read_request, status_of, wr
 from fabric_codecs.a2a.spelling import METHODS, to_old
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from helpers.json_envelopes import NOW_US, envelopes, malformed, packed
 
 SERVICE = a2a_pb2.DESCRIPTOR.services_by_name["A2AService"]
 MESSAGE = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x"}]}

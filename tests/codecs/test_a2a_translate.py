@@ -5,16 +5,14 @@ import json
 from typing import Any
 
 import pytest
-from helpers.json_envelopes import NOW_US, envelope, envelopes, malformed, packed
 from hypothesis import given
-from hypothesis import strategies as st
 
 from fabric_codecs.a2a.lift import WHOLE, lift
 from fabric_codecs.a2a.lower import lower
-from fabric_codecs.a2a.spelling import METHODS, OLD_STATES, to_new, to_old
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import LossCode
+from helpers.json_envelopes import NOW_US, envelope, envelopes, packed
 
 
 def lifted(message: object, **named: Any) -> Envelope:
@@ -324,114 +322,3 @@ def test_there_and_back_keeps_what_no_loss_names(version: str, sent: Envelope) -
         ours = [entry for entry in again.native if not entry[0].startswith("metadata/io.agentfabric/")]
         assert ours == sent.native
     assert lowered.losses == ()
-
-
-STATES = st.sampled_from(sorted(OLD_STATES))
-PARTS = st.lists(
-    st.builds(lambda text: {"text": text}, st.text(st.characters(exclude_categories=("Cs",)), max_size=5))
-    | st.just({"data": {"n": 1.0}})
-    | st.just({"raw": RAW, "mediaType": "image/png", "filename": "f"})
-    | st.just({"url": "https://x", "metadata": {"k": 9007199254740993}}),
-    max_size=3,
-)
-
-
-@given(STATES, PARTS)
-def test_0_3_and_back_is_the_same_message(state: str, parts: list[object]) -> None:
-    words = {"messageId": "m", "role": "ROLE_AGENT", "parts": parts, "vendor": 1}
-    artifact = {"artifactId": "a", "parts": parts}
-    for message in (
-        sent(*parts, contextId="c"),
-        rpc(result={"message": words}),
-        rpc(result={"statusUpdate": status(state, status={"state": state, "message": words})}),
-        rpc(
-            result={"artifactUpdate": {"taskId": "t", "contextId": "c", "artifact": artifact, "append": True}}
-        ),
-        rpc(
-            result={"task": {**TASK, "status": {"state": state}, "artifacts": [artifact], "history": [words]}}
-        ),
-    ):
-        assert json.loads(to_new(to_old(packed(message)))) == message
-
-
-@pytest.mark.parametrize("new", METHODS)
-def test_methods_have_a_name_in_both_versions(new: str) -> None:
-    message = packed(rpc(method=new, params={"id": "t"}))
-    assert json.loads(to_old(message))["method"] == METHODS[new]
-    assert to_new(to_old(message)) == message
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        rpc(method="ListTasks", params={}),
-        sent(role="ROLE_UNSPECIFIED"),
-        rpc(result={"statusUpdate": status("TASK_STATE_ODD")}),
-    ],
-)
-def test_what_0_3_has_no_word_for_is_refused(message: dict[str, object]) -> None:
-    with pytest.raises(CodecError, match="no name in the other version"):
-        to_old(packed(message))
-
-
-def test_a_task_that_was_asked_for_is_no_deeper_in_1_0() -> None:
-    message = packed(rpc(result={"kind": "task", **TASK, "status": {"state": "working"}}))
-    assert json.loads(to_new(message))["result"] == {"task": TASK}
-    assert json.loads(to_new(message, method="tasks/get"))["result"] == TASK
-
-
-# ---- malformed
-
-VALID = [
-    packed(sent({"data": {"x": "é", "n": -1.5e3}}, metadata={"k": 1})),
-    packed(old({"kind": "text", "text": "x"})),
-    packed(rpc(result={"statusUpdate": status("TASK_STATE_FAILED")})),
-]
-
-
-@pytest.mark.parametrize("message", VALID)
-def test_a_message_cut_or_bent_anywhere_is_refused_with_the_place(message: bytes) -> None:
-    assert lifted(message)
-    for broken in malformed(message):
-        with pytest.raises(CodecError) as refused:
-            lifted(broken)
-        assert 0 <= refused.value.offset <= len(broken)
-        assert refused.value.reason in (-32700, -32600, -32602)
-
-
-@pytest.mark.parametrize(
-    ("message", "reason", "said"),
-    [
-        (b"[]", -32600, "a batch"),
-        (b'{"jsonrpc":"2.0","method":"SendMessage","params":{}}', -32600, "no notifications"),
-        (rpc(method="SendMessage"), -32602, "message is missing"),
-        (rpc(method="SendMessage", params={"message": []}), -32602, "message is missing"),
-        (rpc(method="GetTask", params={"message": {}}), -32602, "sends none"),
-        (rpc(method="SendMessage", params={"message": {"parts": [{}]}}), -32602, "messageId"),
-        (sent({"text": "x"}, messageId=""), -32602, "messageId"),
-        (sent({"text": "x"}, messageId="x" * 65), -32602, "allowed are 64"),
-        (sent({"text": "x"}, messageId="a\nb"), -32602, "control character"),
-        (sent(), -32602, "parts is missing or empty"),
-        (
-            rpc(method="SendMessage", params={"message": {"messageId": "m", "parts": {}}}),
-            -32602,
-            "parts is missing",
-        ),
-        (sent({"raw": "???"}), -32602, "no base64"),
-        (sent({"text": "x"}, metadata={"io.agentfabric/conversation": ""}), -32602, "conversation"),
-        (rpc(error={"code": "x", "message": "y"}), -32600, "number code"),
-        (rpc(error={"code": 1}), -32600, "number code"),
-        (rpc(method="m", result={}), -32600, "a method and a result"),
-        (
-            b'{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"message":{"messageId":"m","messageId":"n"}}}',
-            -32600,
-            "same name twice",
-        ),
-        (b'{"jsonrpc":"2.0","id":1,"result":{"task":{"id":7}}}', -32600, "type number"),
-        (b'{"jsonrpc":"2.0","id":1,"method":"\xed\xa0\x80"}', -32700, "UTF-8"),
-    ],
-)
-def test_a_malformed_message_is_refused_with_the_reason(message: object, reason: int, said: str) -> None:
-    with pytest.raises(CodecError, match=said) as refused:
-        lifted(message)
-    assert refused.value.reason == reason

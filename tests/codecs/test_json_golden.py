@@ -3,8 +3,6 @@
 from typing import Any, Final
 
 import pytest
-from helpers.golden import golden
-from helpers.json_envelopes import NOW_US
 
 from fabric_codecs.a2a.lift import lift as lift_a2a
 from fabric_codecs.a2a.lower import lower as lower_a2a
@@ -12,6 +10,8 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mcp.lift import lift as lift_mcp
 from fabric_codecs.mcp.lower import lower as lower_mcp
+from helpers.golden import golden
+from helpers.json_envelopes import NOW_US
 
 CODECS: Final[dict[str, Any]] = {"mcp": (lift_mcp, lower_mcp), "a2a": (lift_a2a, lower_a2a)}
 EDGE: Final[dict[str, Any]] = {"source": "/x/peer", "fresh_id": "f-1", "now_us": NOW_US}

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers.json_envelopes import json_values, malformed, packed
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import methods as judge
@@ -23,6 +22,7 @@ from fabric_codecs.mcp.messages import (
     write_message,
 )
 from fabric_codecs.mcp.methods import METHODS, MODERN, REVISIONS, find_method
+from helpers.json_envelopes import json_values, malformed, packed
 
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
@@ -223,7 +223,7 @@ def test_what_was_read_is_written_byte_for_byte(row: Any, id: int | str, unknown
 
 
 def test_a_hop_changes_its_own_members_and_no_other_byte() -> None:
-    raw = b'{ "method":"ping","jsonrpc":"2.0", "params":{"x": 1.50,"_meta":{ "k":1, "traceparent":"a"} },"id":1}'
+    raw = b'{ "method":"ping","jsonrpc":"2.0", "params":{"x": 1.50,"_meta":{ "k":1, "traceparent":"a"} }}'
     changed = with_meta(raw, {"traceparent": b'"b"', "io.agentfabric/loss": b"[]"})
     assert changed == raw.replace(b'"a"}', b'"b","io.agentfabric/loss":[]}')
     assert with_meta(b'{"jsonrpc":"2.0","id":1,"method":"ping"}', {"k": b"1"}).endswith(

@@ -73,7 +73,7 @@ def envelopes(draw: Any, kinds: tuple[str, ...]) -> Envelope:
 
 
 def malformed(message: bytes) -> Iterator[bytes]:
-    """A valid message, cut at every byte, and with every byte replaced by one that JSON does not have there."""
+    """A valid message, cut at every byte, and with every byte replaced by two that JSON never has."""
     for at in range(len(message)):
         yield message[:at]
         yield message[:at] + b"\xff" + message[at + 1 :]

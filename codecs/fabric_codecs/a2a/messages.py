@@ -93,8 +93,8 @@ def write_message(message: Message) -> bytes:
 
 
 def with_metadata(data: bytes, changes: Mapping[str, bytes]) -> bytes:
-    """An object of A2A (a message, a task, an event, params) with members of its `metadata` replaced or added;
-    `changes` are raw JSON, every other byte stays."""
+    """An object of A2A (a message, a task, an event, params) with members of its `metadata` replaced or
+    added; `changes` are raw JSON, every other byte stays."""
     body = scan(data, protocol="a2a")
     metadata = body.object("metadata") if body.kind("metadata") == "object" else None
     if metadata is None:

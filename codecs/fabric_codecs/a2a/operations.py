@@ -1,8 +1,8 @@
 """The operations of A2A, one row each, in their three spellings: JSON-RPC 1.0, JSON-RPC 0.3, HTTP+JSON.
 
 Sources: A2A 1.0.1, 5.3 (method mapping), 9 (JSON-RPC), 11 (HTTP+JSON) and `a2a.proto`'s annotations; 0.3,
-3.5.6. `{name}` in a path is a param that moves there; what is left goes into the body, or into the query where the
-verb has none.
+3.5.6. `{name}` in a path is a param that moves there; what is left goes into the body, or into the query
+where the verb has none.
 """
 
 from collections.abc import Mapping

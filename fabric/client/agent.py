@@ -308,7 +308,7 @@ class Agent:
         if request.kind == "presence":  # somebody may have taken our name over; our own notice says so too
             self.identity.link.spawn(self._enrolment.check(self), f"fabric-check-{self.name}")
             return
-        self._receive().arrived(request, caller, reply)
+        (self._reception or self._receive()).arrived(request, caller, reply)
 
     def _receive(self) -> Reception:
         # Made with the first call: most of a hundred thousand agents in a process are not called.

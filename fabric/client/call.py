@@ -186,9 +186,10 @@ async def call(
     progress = None if on_progress is None else lambda envelope: on_progress(Progress(**envelope.json()))
     spends = terms.budget is not None or current_cause.get() is not None
     grant = await terms.grant(target) if spends else None
+    lines = b"" if grant is None and terms.idempotency_key is None else terms.lines(grant)
     waiting: Waiting | None = None
     try:
-        ticket, waiting = desk.start(caller, target, data, terms.deadline_s, progress, terms.lines(grant))
+        ticket, waiting = desk.start(caller, target, data, terms.deadline_s, progress, lines)
         envelope = await waiting.answer
     except DeadlineExceeded:
         if waiting is not None:

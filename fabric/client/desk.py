@@ -230,7 +230,8 @@ class CallDesk:
         if envelope.source.rpartition("/")[2] != waiting.agent:
             self.forged += 1  # somebody else guessed a ticket, or had an agent answer to us
             return
-        if self._is_fenced(waiting, number_in(header, b"ce-fabepoch")):
+        epoch = number_in(header, b"ce-fabepoch")
+        if epoch != waiting.epoch and self._is_fenced(waiting, epoch):
             self.fenced += 1
             return
         self._link.journal.record(envelope, "reply", peer=envelope.source_name)

@@ -45,7 +45,7 @@ from fabric.errors import (
 )
 from fabric.rules.admission import Admission, Denied, Rate, Seats
 from fabric.rules.budget import Budget
-from fabric.rules.call_account import CallAccount, CallEnd
+from fabric.rules.call_account import CallAccount
 from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
 from fabric_codecs.envelope import Envelope
 
@@ -92,7 +92,7 @@ class Reception:
         self._identity = identity
         self._tools = tools
         self._limits = limits
-        self._running: dict[Key, asyncio.Task[CallEnd]] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
         self._yielding = Yielding()
         rates = {"agent": limits.rate, "caller": limits.caller_rate}
         self._admission = Admission(rates, {"caller": Seats(limits.calls_max)})
@@ -137,12 +137,14 @@ class Reception:
             )
             return
         who = {"caller": caller.decode(), "agent": ""}
-        tool = self._tools.get((request.subject or "").partition(".")[2])
-        try:
-            spending = _paid(request, tool)
-        except Refused as refused:
-            self._refuse(call, refused)
-            return
+        tool, spending = self._tools.get((request.subject or "").partition(".")[2]), None
+        granted = budget_of(request)
+        if granted is not None:
+            try:
+                spending = _paid(request, granted, tool)
+            except Refused as refused:
+                self._refuse(call, refused)
+                return
         denied = self._admission.enter(who, monotonic())
         if denied is not None:
             self._refuse(call, self._as_refused(denied))
@@ -152,13 +154,11 @@ class Reception:
         self._running[key] = task
         task.add_done_callback(lambda task: self._ended(task, key, who))
 
-    def _ended(self, task: "asyncio.Task[CallEnd]", key: Key, who: dict[str, str]) -> None:
+    def _ended(self, task: "asyncio.Task[None]", key: Key, who: dict[str, str]) -> None:
         del self._running[key]
         self._admission.leave(who)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:  # our own fault: the caller hears nothing, and waits for its deadline
-            log.error("agent %s: a call ended without an answer", self._identity.name, exc_info=error)
-        self.account.end(CallEnd.CANCELLED if task.cancelled() or error is not None else task.result())
+        if task.cancelled():  # before its first step
+            self.account.cancelled += 1
 
     def _as_refused(self, denied: Denied) -> Refused:
         agent, calls_max = self._identity.name, self._limits.calls_max
@@ -182,36 +182,38 @@ class Reception:
         self.account.refused += 1
         self._reply(call, "error", failed(refused), budget_of(call.request))
 
-    async def _run(self, call: Call, key: Key, tool: Tool | None, spending: Spending | None) -> CallEnd:
+    async def _run(self, call: Call, key: Key, tool: Tool | None, spending: Spending | None) -> None:
         request = call.request
         self._identity.link.journal.record(request, "call", peer=self._identity.name)
         left_s = call.time_left_s
         if left_s <= 0:  # worthless by now: it must not have effects
             late = failure(DeadlineExceeded.code, "the deadline passed before the call came")
+            self.account.expired += 1
             self._reply(call, "error", late, budget_of(request))
-            return CallEnd.EXPIRED
+            return
         current_cause.set(Cause(request, now_us() + round(left_s * 1e6), spending))
         task = asyncio.current_task()
         assert task is not None
         timer = asyncio.get_running_loop().call_later(left_s, task.cancel, PAST_DEADLINE)
-        end, kind, data = CallEnd.ANSWERED, "error", b""
+        kind, data = "error", b""
         try:
             kind, data = await self._answer(call, key, tool, left_s)
+            self.account.answered += 1
         except asyncio.CancelledError as cancelled:
-            if CALLER_LEFT in cancelled.args:
-                return CallEnd.CANCELLED
             if PAST_DEADLINE in cancelled.args:
-                end = CallEnd.EXPIRED
+                self.account.expired += 1
                 data = failure(DeadlineExceeded.code, str(DeadlineExceeded(request.subject or "", left_s)))
             else:
-                end = CallEnd.CANCELLED
+                self.account.cancelled += 1
+                if CALLER_LEFT in cancelled.args:
+                    return
                 data = failure(CallCancelled.code, f"agent {self._identity.name} is leaving")
         except Exception as error:
+            self.account.answered += 1
             data = self._failed(error, request)
         finally:
             timer.cancel()
         self._reply(call, kind, data, None if spending is None else spending.close())
-        return end
 
     async def _answer(self, call: Call, key: Key, tool: Tool | None, left_s: float) -> Answer:
         request = call.request
@@ -269,11 +271,8 @@ class Reception:
                 log.warning("agent %s: %s", self._identity.name, words)
 
 
-def _paid(request: Envelope, tool: Tool | None) -> Spending | None:
+def _paid(request: Envelope, granted: Budget, tool: Tool | None) -> Spending:
     """What is left of the request's budget for the handler. Raises Refused when it does not pay the call."""
-    granted = budget_of(request)
-    if granted is None:
-        return None
     chain = steps(lengthened(request.get("fabchain"), request.subject or ""))
     price = ONE_CALL if tool is None else tool.price
     if not granted.covers(price):

@@ -113,7 +113,8 @@ class Ceiling:
 
 
 class Seats(Ceiling):
-    """At most `at_once` of all keys together, and no key more than `SHARE` times what is free."""
+    """At most `at_once` of all keys together, and no key more than `SHARE` times what is free. Spelled out
+    where it could call what it extends: every call of an agent comes through here twice."""
 
     def __init__(self, at_once: int) -> None:
         super().__init__(at_once)
@@ -131,7 +132,11 @@ class Seats(Ceiling):
 
     def leave(self, key: str) -> None:
         """One less."""
-        super().leave(key)
+        left = self._running[key] - 1
+        if left:
+            self._running[key] = left
+        else:
+            del self._running[key]
         self.taken -= 1
 
 

@@ -13,23 +13,13 @@ so an agent that dies takes its account along, and its callers are told that the
 outlive it is a kept call, whose record is its account. Above: `client.reception`. Below: nothing.
 """
 
-from enum import Enum
-
 import msgspec
 
-__all__ = ["CallAccount", "CallEnd"]
-
-
-class CallEnd(Enum):
-    """How a call that was taken ended."""
-
-    ANSWERED = 1
-    EXPIRED = 2
-    CANCELLED = 3
+__all__ = ["CallAccount"]
 
 
 class CallAccount(msgspec.Struct):
-    """Counts since the agent's process began, over its lives in it."""
+    """Counts since the agent's process began, over its lives in it. Add to the fields."""
 
     taken: int = 0
     answered: int = 0
@@ -41,13 +31,3 @@ class CallAccount(msgspec.Struct):
     def running(self) -> int:
         """Calls without an end."""
         return self.taken - self.answered - self.expired - self.cancelled
-
-    def end(self, how: CallEnd) -> None:
-        """One that was taken ended."""
-        match how:
-            case CallEnd.ANSWERED:
-                self.answered += 1
-            case CallEnd.EXPIRED:
-                self.expired += 1
-            case CallEnd.CANCELLED:
-                self.cancelled += 1

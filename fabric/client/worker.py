@@ -23,7 +23,7 @@ from fabric.clock import monotonic, now_us
 from fabric.errors import FabricError, NotHeld, Refused, Unreachable
 from fabric.jetstream.layout import QUEUE_STREAM
 from fabric.jetstream.pull import PullConsumer, delivered
-from fabric.rules.fairness import DEPTH_MAX, Backlog, Line
+from fabric.rules.fairness import Backlog, Line
 from fabric.rules.held import Held
 from fabric.rules.partitions import PARTITIONS, Partition
 from fabric.subjects import queue_consumer
@@ -36,7 +36,6 @@ log = logging.getLogger("fabric.queue")
 TICK_S = 0.25
 REOPEN_S = 1.0
 GRACE_S = 5.0  # for handlers, and for acks under way, when a worker stops
-WINDOW_MIN = 16
 WAITING_BYTES_MAX = 16 << 20
 TURN = 64  # jobs given to a handler that does not wait, before others on the loop have their turn
 
@@ -78,6 +77,7 @@ class Worker:
         self._failure: FabricError | None = None
         self._open = False
         self._stopping = False
+        self._stopped = asyncio.Event()
         self._reopening = False
 
     @property
@@ -143,7 +143,7 @@ class Worker:
         self._ask()
 
     def _consumer(self, partition: Partition) -> tuple[PullConsumer, Backlog]:
-        backlog = Backlog(partition, min(max(2 * self.concurrency, WINDOW_MIN), DEPTH_MAX))
+        backlog = Backlog(partition)
         consumer = PullConsumer(
             self._link.connection,
             QUEUE_STREAM,
@@ -157,9 +157,18 @@ class Worker:
 
     async def close(self) -> None:
         """Stop, within two times GRACE_S. Safe to call twice."""
-        if not self._open or self._stopping:
+        if not self._open:
+            return
+        if self._stopping:
+            await self._stopped.wait()
             return
         self._stopping = True
+        try:
+            await self._stop()
+        finally:
+            self._stopped.set()
+
+    async def _stop(self) -> None:
         self._wake.set()
         for consumer, _ in self._consumers:
             consumer.stop()

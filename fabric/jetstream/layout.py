@@ -105,7 +105,7 @@ def _work() -> Iterator[dict[str, Any]]:
         "discard": "old",
         "max_msgs_per_subject": 1,
         "allow_msg_counter": True,
-        "max_age": 7 * DAY,  # a job that rests longer is tried as if it were new
+        "max_age": DAY,  # a job that rests longer is tried as if it were new
         "max_bytes": 256 << 20,
     }
     yield {

@@ -2,7 +2,7 @@
 
 | input | becomes | act |
 |---|---|---|
-| `ask`, room for at least half a window more than is owed | owed grows | a request for the difference |
+| `ask`, room for an eighth of a window more than is owed | owed grows | a request for the difference |
 | a message (`arrived`) | one less is owed | hand it on |
 | a heartbeat (`heard`) | the same | none: the server still holds our request |
 | a request ends so many short (`ended`: its time is over, the leader moved) | so many less | ask again |
@@ -33,7 +33,7 @@ class Credit:
         """How many to ask for now; they are owed from here on. `room` is how many may come at most, those
         owed included. Small requests wait until they are worth it, unless nothing is owed."""
         missing = room - self.owed
-        if missing <= 0 or (self.owed and missing < window // 2):
+        if missing <= 0 or (self.owed and missing < window // 8):
             return 0
         self.owed += missing
         self._heard = now

@@ -1,5 +1,8 @@
 """Envelope -> Kafka record: CloudEvents' Kafka binding, and what stands outside of it."""
 
+from base64 import b64encode
+
+import msgspec
 import pytest
 
 from fabric_codecs.envelope import Envelope
@@ -60,6 +63,11 @@ def test_partition_key_is_the_key_and_stays_an_attribute():
     assert ("ce_partitionkey", b"dev-1") in record.headers
 
 
+def test_of_two_partition_keys_the_first_is_the_key():
+    block = b"NATS/1.0\r\nce-id: 1\r\nce-partitionkey: first\r\nce-partitionkey: second\r\n\r\n"
+    assert lower(Envelope.from_nats(b"fab.k.t.0", block, b""), 0, 0).message.key == b"first"
+
+
 def test_null_data_is_a_null_value_and_empty_data_an_empty_one():
     assert lower(MEASURED.replace(b"", fabnull="value"), 0, 0).message.value is None
     assert lower(MEASURED.replace(b""), 0, 0).message.value == b""
@@ -76,6 +84,26 @@ def test_a_native_key_is_the_key_even_when_it_is_null_or_not_text():
     keyed = MEASURED.replace(partitionkey="text")
     assert lower(keyed.with_native([("kafka.key", b"\xff\xfe")]), 0, 0).message.key == b"\xff\xfe"
     assert lower(keyed.with_native([("kafka.key", None)]), 0, 0).message.key is None
+
+
+def test_a_header_called_like_the_native_key_is_the_key_only_in_the_first_place():
+    native = [("a", b"1"), ("kafka.key", b"\xff")]
+    record = lower(MEASURED.replace(partitionkey="text").with_native(native), 0, 0).message
+    assert record.key == b"text"
+    assert record.headers[-2:] == native
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 70_000])
+def test_native_entries_of_any_number_come_back_also_as_others_pack_them(count):
+    native = [("n" * (40 if count < 20 else 1), b"v")] * count
+    packed = f"Fab-Native: {b64encode(msgspec.msgpack.encode(native)).decode()}\r\n".encode()
+    block = b"NATS/1.0\r\nce-id: 1\r\n" + packed + b"\r\n"
+    assert lower(Envelope.from_nats(b"fab.k.t.0", block, b""), 0, 0).message.headers[1:] == native
+
+
+def test_data_that_is_there_is_not_lost_to_a_word_that_it_is_null():
+    record = lower(MEASURED.replace(b"21.5", fabnull="value"), 0, 0).message
+    assert record.value == b"21.5"
 
 
 def test_the_carriers_trace_is_the_hop_and_the_attribute_its_beginning():

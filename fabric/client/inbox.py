@@ -19,6 +19,7 @@ import msgspec
 
 from fabric import subjects
 from fabric.client.identity import Identity
+from fabric.client.inbox_keeper import keeper_of
 from fabric.client.outbox import attribute_line, cause_attributes, encoded, template
 from fabric.client.publisher import ChannelPublisher, Delivery
 from fabric.client.receipt import Receipt
@@ -34,7 +35,6 @@ from fabric_codecs.nats.wire import Template
 
 __all__ = ["Inbox", "InboxPublisher"]
 
-GATE_LOOK_S = 1.0
 FULL_RETRY_MS, BUSY_RETRY_MS = 1000, 100
 WINDOW = 128  # half of what the server lets one source leave
 
@@ -58,7 +58,6 @@ class Inbox:
             "Nats-Expected-Last-Subject-Sequence: 0\r\n"
             f"Nats-Expected-Last-Subject-Sequence-Subject: {gate}\r\n"
         ).encode()
-        self._look_at = 0.0
         self._templates: dict[str, Template] = {}
 
     async def send(
@@ -160,17 +159,13 @@ class Inbox:
 
     def gate_lines(self) -> bytes:
         """What has the server look whether the inbox is open; nothing when it looked a moment ago."""
-        now = monotonic()
-        if now < self._look_at:
-            return b""
-        self._look_at = now + GATE_LOOK_S
-        return self._gate
+        return self._gate if keeper_of(self.identity.link).looks(self.token, monotonic()) else b""
 
     def refusal(self, refused: Refused) -> Refused:
         """The publish window's words as a sender of letters understands them."""
         if refused.reason == "conflict":
             if refused.detail.rpartition(" ")[2].isdecimal():  # the sequence of what it found
-                self._look_at = 0.0  # the next letter looks again
+                keeper_of(self.identity.link).look_again(self.token)
                 words = f"inbox {self.name} is shut: as many letters wait there as its owner allows"
                 return Refused("full", retry_after_ms=FULL_RETRY_MS, detail=words)
             words = f"another letter to {self.name} is being stored"

@@ -1,4 +1,5 @@
-"""What all inboxes of one connection share: the clock that commits, the bound on memory, the turn to read.
+"""What all inboxes of one connection share: the clock that commits, the bound on memory, the turn to read,
+and for senders when a gate is to be looked at.
 
 | after a letter is settled        | its inbox is committed |
 |----------------------------------|------------------------|
@@ -30,6 +31,8 @@ BOXES_AT_ONCE = 256  # records in one turn: with COMMIT_S this bounds the writes
 READS_AT_ONCE = 4  # pages of up to 4 MiB each
 QUEUED_BYTES_MAX = 64 << 20  # of all inboxes together, in this process
 PROBES_AT_ONCE = 64
+GATE_LOOK_S = 1.0
+LOOKS_MAX = 10_000  # inboxes written to, of which it is known when their gate was looked at
 
 
 class Kept(Protocol):
@@ -61,6 +64,7 @@ class InboxKeeper:
         self.queued_bytes = 0
         self.reads = asyncio.Semaphore(READS_AT_ONCE)
         self.commits = 0
+        self._looks: dict[str, float] = {}
         self._link = link
         self._boxes: dict[str, Kept] = {}
         self._due: dict[Kept, None] = {}
@@ -72,6 +76,20 @@ class InboxKeeper:
     def is_full(self) -> bool:
         """Whether the inboxes together hold as much as they may."""
         return self.queued_bytes >= QUEUED_BYTES_MAX
+
+    def looks(self, token: str, now: float) -> bool:
+        """Whether the next letter to that inbox is to look at its gate: once in GATE_LOOK_S."""
+        if now < self._looks.get(token, 0.0):
+            return False
+        self._looks.pop(token, None)
+        self._looks[token] = now + GATE_LOOK_S
+        if len(self._looks) > LOOKS_MAX:
+            del self._looks[next(iter(self._looks))]
+        return True
+
+    def look_again(self, token: str) -> None:
+        """The gate was shut: the next letter looks again."""
+        self._looks.pop(token, None)
 
     def add(self, token: str, box: Kept) -> None:
         """An inbox is open."""

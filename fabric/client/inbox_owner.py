@@ -329,8 +329,6 @@ class OwnedInbox:
             self._graves.add(letter, "a reply from an earlier life of its sender")
         elif letter.attempts >= self._attempts_max:
             self._graves.add(letter, f"handed out {letter.attempts} times and never settled")
-        elif letter.expires_us and letter.expires_us <= now_us():
-            self._settle(letter, End.EXPIRED)
         else:
             self._queue.push(letter)
             self._pump()

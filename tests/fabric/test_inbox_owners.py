@@ -6,8 +6,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from fabric.client import Letter, OwnedInbox, custody, inbox, inbox_owner
+from fabric.client import Letter, OwnedInbox, custody, inbox_keeper, inbox_owner
 from fabric.client import session as session_module
+from fabric.clock import now_us
 from fabric.errors import (
     ConfigInvalid,
     Fenced,
@@ -29,7 +30,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "TICK_S", 0.05)
     monkeypatch.setattr(inbox_owner, "BACKOFF_FIRST_S", 0.01)
     monkeypatch.setattr(inbox_owner, "PURGE_QUIET_S", 0.1)
-    monkeypatch.setattr(inbox, "GATE_LOOK_S", 0.0)
+    monkeypatch.setattr(inbox_keeper, "GATE_LOOK_S", 0.0)
 
 
 @pytest_asyncio.fixture
@@ -56,6 +57,7 @@ async def dead_letters(node: InboxNode, agent: str) -> list[tuple[str, int]]:
 def crash(inbox: OwnedInbox) -> None:
     """The owner's process is gone: nothing of it is written any more."""
     inbox._custody.fenced = Fenced(inbox.name, "it crashed, as this test has it")
+    inbox.fail(inbox._custody.fenced)
 
 
 async def test_a_second_owner_waits_for_the_first_unless_it_takes_over(
@@ -120,6 +122,24 @@ async def test_a_letter_that_kills_each_of_its_owners_becomes_a_dead_letter(
     assert await dead_letters(node, "ibo-poison") == [("handed out 3 times and never settled", 3)]
 
 
+async def test_a_letter_that_kills_its_owners_in_their_handler_becomes_a_dead_letter(
+    server: RunningServer, node: InboxNode
+) -> None:
+    await leave(server, "ibo-killer", "poison", "good")
+    got: list[bytes] = []
+
+    def handle(letter: Letter) -> None:
+        got.append(letter.data)
+        if letter.data == b"poison":
+            crash(inbox)
+
+    for _ in range(6):
+        async with owning(server, "ibo-killer", handler=handle, attempts_max=2) as inbox:
+            await until(lambda: inbox._custody.fenced or got[-1:] == [b"good"], "it is handed out")
+    assert got[:4] == [b"poison", b"poison", b"poison", b"good"]
+    assert await dead_letters(node, "ibo-killer") == [("handed out 2 times and never settled", 2)]
+
+
 async def test_a_handler_that_raises_gets_the_letter_again_and_at_last_it_is_dead(
     server: RunningServer, node: InboxNode
 ) -> None:
@@ -162,6 +182,21 @@ async def test_a_letter_past_its_time_is_not_handed_out_and_counted(
     async with owning(server, "ibo-old") as inbox:
         assert [letter.data for letter in await letters_of(inbox, 1)] == [b"fresh"]
         assert inbox.account == Account(accepted=2, expired=1)
+
+
+async def test_a_letter_whose_time_ends_while_it_waits_is_not_handed_out(
+    server: RunningServer, node: InboxNode
+) -> None:
+    async with owning(server, "ibo-slow", settling="by_hand", hold=1) as inbox:
+        await leave(server, "ibo-slow", "first")
+        (first,) = await letters_of(inbox, 1)
+        await leave(server, "ibo-slow", "old", expires_s=0.2)
+        over_us = now_us() + 200_000
+        await leave(server, "ibo-slow", "last")
+        await until(lambda: inbox.in_hand == 3 and now_us() > over_us, "its time is over")
+        inbox.settle(first)
+        assert [letter.data for letter in await letters_of(inbox, 1)] == [b"last"]
+        assert inbox.account == Account(accepted=3, delivered=1, expired=1)
 
 
 async def test_a_reply_from_an_earlier_life_is_fenced_counted_and_dead(

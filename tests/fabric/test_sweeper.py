@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from fabric import subjects
-from fabric.client import inbox as inbox_module
+from fabric.client import inbox_keeper
 from fabric.clock import now_us
 from fabric.errors import Refused
 from fabric.node.sweeper import Sweeper
@@ -88,7 +88,7 @@ async def test_an_absent_agents_inbox_is_shut_at_its_total_and_opens_when_letter
     server: RunningServer, node: InboxNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "LOOK_FROM", 1)
-    monkeypatch.setattr(inbox_module, "GATE_LOOK_S", 0.0)
+    monkeypatch.setattr(inbox_keeper, "GATE_LOOK_S", 0.0)
     agent = "sw-total"
     async with owning(server, agent, letters_max=6):
         pass  # it says how many letters it takes

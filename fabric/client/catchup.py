@@ -126,7 +126,7 @@ class Reading:
                     if up_to and last > up_to:
                         break
                     if not self._taker.has_room(stored.data):
-                        await self._taker.room()
+                        return False  # it is asked for again when there is
                     self.position = last
                     self._taker.take(as_fed(stored.subject), stored)
         took = monotonic() - asked

@@ -19,6 +19,7 @@ from fabric.jetstream.connection import Connection, NoResponders
 from fabric.jetstream.publish import Publisher
 from fabric.jetstream.read import LogReader
 from fabric.jetstream.state import State
+from fabric.rules.together import AT_ONCE
 from fabric.subjects import inbox_prefix, service
 from fabric_codecs.names import encode_level
 
@@ -66,6 +67,7 @@ class Link:
         self.members: set[Follower] = set()
         self.feeds: dict[str, Follower] = {}  # by pattern: all members of one share its feed
         self.heard: Counter[str] = Counter()  # what members that have left had counted
+        self.pages = asyncio.Semaphore(AT_ONCE)  # of members that read a log alone
         self.shelves: dict[str, object] = {}  # by log: late members of one may read it together
         self._count = 0
         self._live_counts: dict[bytes, int] = {}

@@ -95,7 +95,7 @@ class Seat:
         self._tally = Tally()  # of what it met alone and in former turns at the feed
         self._entered = (0, Tally())  # what the lane had delivered and met when this member began to follow
         self._took = 0  # from the lane's own hand
-        self._marked = 0
+        self._marked = -1
 
     # Where it begins
 
@@ -233,11 +233,23 @@ class Seat:
         self.host.fail(error if isinstance(error, FabricError) else InternalError(f"reading: {error!r}"))
 
     async def _catch_up(self) -> None:
-        strand, lane = self.strand, self.lane
+        strand, lane, shelf = self.strand, self.lane, self._shelf
         reading = Reading(lane.feed.link.reader, lane.stream, lane.filter, strand.position, self)
+        may_ride = True
         while not self.host.is_over:  # a cancellation can be lost in a wait that has just ended
-            at_end = await reading.page()
+            await self.room()
+            async with lane.feed.link.pages:
+                rides = may_ride and await shelf.is_better(self)
+                at_end = not rides and await reading.page()
+            if rides:
+                # Who had no room reads alone until it follows again: a slow reader needs little at a time.
+                may_ride = await shelf.ride(self)
+                reading.go_on_from(strand.position)
+                async with lane.feed.link.pages:
+                    at_end = await reading.page()
             self.read_to(reading.position)
+            if may_ride:
+                shelf.has_read(self, reading.left, reading.each_s)
             if at_end and strand.state is READING:
                 self.attend()
             gone = at_end and reading.has_waited
@@ -247,9 +259,6 @@ class Seat:
                 reading.go_on_from(strand.position)
             elif at_end:
                 await reading.wait()
-            elif await self._shelf.is_better(self, reading.left, reading.each_s):
-                await self._shelf.ride(self)
-                reading.go_on_from(strand.position)
 
     def _splice(self, *, gone: bool) -> bool:
         """Whether this member follows now. It has no room for all that came meanwhile otherwise."""

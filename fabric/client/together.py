@@ -18,7 +18,7 @@ from fabric.clock import monotonic
 from fabric.errors import FabricError, Refused, Unreachable
 from fabric.jetstream.read import Stored
 from fabric.rules.paging import PageSize
-from fabric.rules.together import Late, Paces
+from fabric.rules.together import Paces
 from fabric_codecs.names import is_pattern, pattern_matches
 
 __all__ = ["Rider", "Shelf", "shelf_of"]
@@ -65,17 +65,21 @@ class Shelf:
         self._everything = f"fab.ch.{stream.rpartition('_')[2]}.>"
         self._paces = Paces()
         self._end = (0, -END_KNOWN_S)
-        self._waiting: dict[Rider, asyncio.Future[None]] = {}
-        self._riding: dict[Rider, asyncio.Future[None]] = {}
+        self._waiting: dict[Rider, asyncio.Future[bool]] = {}
+        self._riding: dict[Rider, asyncio.Future[bool]] = {}
         self._position: int | None = None  # of the ride
         self._by_channel: dict[bytes, dict[Rider, None]] = {}
         self._by_pattern: dict[Rider, None] = {}
         self._matched: dict[bytes, tuple[Rider, ...]] = {}  # of a channel, those by pattern
         self._driving: asyncio.Task[None] | None = None
 
-    async def is_better(self, rider: Rider, left: int, each_s: float) -> bool:
-        """Whether to ride from here, for one that has read a page alone and lacks `left` messages."""
-        self._paces.read(rider, Late(rider.position, left, each_s))
+    def has_read(self, rider: Rider, left: int, each_s: float) -> None:
+        """It read a page alone, and lacks `left` more messages."""
+        self._paces.read(rider, left, each_s)
+
+    async def is_better(self, rider: Rider) -> bool:
+        """Whether to ride from here, rather than to read another page alone."""
+        self._paces.late(rider, rider.position)
         if not self._paces.worth_asking():
             return False
         try:
@@ -90,10 +94,10 @@ class Shelf:
         """It has caught up, or left."""
         self._paces.gone(rider)
 
-    async def ride(self, rider: Rider) -> None:
-        """Returns when it got off."""
+    async def ride(self, rider: Rider) -> bool:
+        """Returns when it got off: False if that was for want of room."""
         self._paces.gone(rider)
-        off = asyncio.get_running_loop().create_future()
+        off: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._position is not None and rider.position >= self._position:
             self._get_on(rider, off)
         else:
@@ -102,12 +106,12 @@ class Shelf:
             self._driving = self._link.spawn(self._drive(), f"fabric-read-together-{self.stream}")
             self._driving.add_done_callback(self._parked)
         try:
-            await off
+            return await off
         finally:
             self._waiting.pop(rider, None)
-            self._get_off(rider)
+            self._get_off(rider, had_room=True)
 
-    def _get_on(self, rider: Rider, off: "asyncio.Future[None]") -> None:
+    def _get_on(self, rider: Rider, off: "asyncio.Future[bool]") -> None:
         self._riding[rider] = off
         if is_pattern(rider.wants):
             self._by_pattern[rider] = None
@@ -115,7 +119,7 @@ class Shelf:
         else:
             self._by_channel.setdefault(rider.wants.encode(), {})[rider] = None
 
-    def _get_off(self, rider: Rider) -> None:
+    def _get_off(self, rider: Rider, *, had_room: bool) -> None:
         off = self._riding.pop(rider, None)
         if off is None:
             return
@@ -125,7 +129,7 @@ class Shelf:
         else:
             self._by_channel[rider.wants.encode()].pop(rider)
         if not off.done():
-            off.set_result(None)
+            off.set_result(had_room)
 
     async def _drive(self) -> None:
         while self._waiting:
@@ -141,13 +145,13 @@ class Shelf:
             finally:
                 self._position = None
                 for rider in list(self._riding):
-                    self._get_off(rider)
+                    self._get_off(rider, had_room=True)
 
     def _parked(self, _task: "asyncio.Task[None]") -> None:
         self._driving = None
         for off in self._waiting.values():  # it failed, or the session ends
             if not off.done():
-                off.set_result(None)
+                off.set_result(True)
 
     async def _ride(self, position: int) -> None:
         self.rides += 1
@@ -178,7 +182,7 @@ class Shelf:
             if rider.has_room(stored.data):
                 rider.take(as_fed(stored.subject), stored)
             else:
-                self._get_off(rider)
+                self._get_off(rider, had_room=False)
 
     def _who_matches(self, channel: bytes) -> tuple[Rider, ...]:
         riders = self._matched.get(channel)

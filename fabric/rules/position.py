@@ -82,7 +82,7 @@ class Progress:
         }
 
     def _move(self, log: str, sequence: int) -> None:
-        if sequence > self._verified.get(log, 0):
+        if sequence > self._verified.get(log, -1):
             self._verified[log] = sequence
             above = self._above.get(log)
             if above:

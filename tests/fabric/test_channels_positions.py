@@ -66,6 +66,7 @@ async def test_the_settled_position_moves_on_by_itself_while_nothing_is_outstand
         member_at(fabric, "pos.moves", None, progress) as member,
         asyncio.timeout(BOUND_S),
     ):
+        assert len(progress.positions()) == 1, "where it began is known at once"
         receipt = await fabric.channel("pos.moves").publish("x")
         await anext(member)
         progress.settle()
@@ -155,3 +156,4 @@ async def test_a_feed_that_failed_is_not_joined_again(server: RunningServer) -> 
             async with channel.join() as member, asyncio.timeout(BOUND_S):
                 await channel.publish("x")
                 assert (await anext(member)).data == b"x"
+                assert member._feed is not broken._feed

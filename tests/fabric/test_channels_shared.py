@@ -190,6 +190,18 @@ async def test_a_second_copy_is_withheld_on_whichever_side_of_the_seam_it_is(ser
         assert member.duplicates == 3
 
 
+async def test_a_copy_of_what_the_feed_delivered_is_withheld_after_leaving_the_feed(
+    server: RunningServer,
+) -> None:
+    async with opened(server, "sh-left") as fabric, fabric.channel("sh.left").join() as member:
+        before = numbered(QUEUE_MESSAGES_MAX - 1)
+        await publish_all(fabric, "sh.left", before)
+        await retried(fabric, "sh.left", [("one", False), ("two", False), ("one", True), ("three", False)])
+        wanted = [*before, b"one", b"two", b"three"]
+        assert await data_of(member, len(wanted)) == wanted
+        assert member.duplicates == 1
+
+
 async def test_a_lone_marked_copy_that_found_no_room_is_delivered_later(server: RunningServer) -> None:
     async with opened(server, "sh-lone") as fabric, fabric.channel("sh.lone").join() as member:
         await publish_all(fabric, "sh.lone", numbered(QUEUE_MESSAGES_MAX))

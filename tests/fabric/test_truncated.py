@@ -27,6 +27,25 @@ async def test_a_reader_that_retention_overtook_is_told(
     assert "let go of" in caplog.text
 
 
+async def test_a_late_reader_that_retention_overtook_before_it_met_the_feed_is_told(
+    server: RunningServer,
+) -> None:
+    async with opened(server, "late") as fab, fab.channel("truncated.late").publisher() as out:
+        for number in range(1000):
+            await out.send(b"%d" % number)
+        await out.settle()
+        async with fab.channel("truncated.late").join(since="beginning") as member, asyncio.timeout(20):
+            got = [int((await anext(member)).data)]
+            for number in range(1000, KEPT + MORE):
+                await out.send(b"%d" % number)
+            await out.settle()
+            while got[-1] != KEPT + MORE - 1:
+                got.append(int((await anext(member)).data))
+            assert got == sorted(set(got))
+            assert len(got) < KEPT + MORE
+            assert member.truncated
+
+
 async def test_a_reader_that_keeps_up_is_told_nothing(server: RunningServer) -> None:
     async with opened(server, "quick") as fab:
         seen: list[bytes] = []

@@ -18,14 +18,20 @@ from nats.errors import Error as NatsError
 
 from fabric.errors import ConfigInvalid, InvalidName
 from fabric.node.credentials import Keyring
-from fabric.subjects import GRANTS, Grant
+from fabric.subjects import GRANTS, QUEUE_PARTITIONS, Grant, queue_consumer
 from helpers.server import RunningServer
 
 OWNER, STRANGER = "planner", "intruder"
 CHANNEL, ELSEWHERE = "greenhouse.north", "office.door"
+QUEUE, OTHER_QUEUE = "reports", "bills"
 BOUND_S = 10.0
 
-PUBLISHES = [grant for grant in GRANTS if grant.right == "publish" and not grant.subject.startswith("$JS")]
+WORKS = [grant for grant in GRANTS if "{q}" in grant.subject or "{p}" in grant.subject]
+PUBLISHES = [
+    grant
+    for grant in GRANTS
+    if grant.right == "publish" and not grant.subject.startswith("$JS") and grant not in WORKS
+]
 SUBSCRIBES = [grant for grant in GRANTS if grant.right == "subscribe"]
 READS = [grant for grant in GRANTS if grant.history]
 
@@ -34,9 +40,10 @@ def named(grants: list[Grant]) -> Any:
     return pytest.mark.parametrize("grant", grants, ids=lambda grant: grant.subject)
 
 
-def example(grant: Grant, name: str = OWNER, channel: str = CHANNEL) -> str:
+def example(grant: Grant, name: str = OWNER, channel: str = CHANNEL, queue: str = QUEUE) -> str:
     """A subject that the row is about, with nothing left open."""
-    subject = grant.subject.format(n=name, c=channel).replace("*", "0")
+    consumer = queue_consumer(queue, QUEUE_PARTITIONS[0])
+    subject = grant.subject.format(n=name, c=channel, q=queue, p=consumer).replace("*", "0")
     return subject[:-1] + "reg.somebody" if subject.endswith(">") else subject
 
 
@@ -172,6 +179,15 @@ async def test_pattern_with_a_tail_includes_the_channel_itself(
 
 def of_stream(grant: Grant, stream: str) -> str:
     return grant.subject.replace(">", stream).replace("*", stream)
+
+
+@named(WORKS)
+async def test_a_queue_is_worked_by_whoever_may(own_server: RunningServer, grant: Grant) -> None:
+    worker = own_server.credentials(OWNER, queues=(QUEUE,))
+    await publish_is(True, own_server, worker, example(grant))
+    await publish_is(True, own_server, own_server.creds, example(grant))
+    await publish_is(False, own_server, worker, example(grant, queue=OTHER_QUEUE))
+    await publish_is(False, own_server, own_server.credentials(OWNER), example(grant))
 
 
 @named(READS)

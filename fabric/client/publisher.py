@@ -1,7 +1,7 @@
 """A pipelined publisher on one channel or inbox: thousands in flight, each with its own outcome.
 
-In: data. Out: a Receipt or Refused for each, told or raised. Above: `channel` and `inbox`, which make it. Below:
-the publish window. Cost per message: a template and one command in the writer; `once` adds one hash.
+In: data. Out: a Receipt or Refused for each, told or raised. Above: `channel` and `inbox`, which make it.
+Below: the publish window. Cost per message: a template and one command in the writer; `once` adds one hash.
 """
 
 import asyncio

@@ -12,6 +12,7 @@ from fabric.client import session as session_module
 from fabric.client.custody import record_subject
 from fabric.errors import CallFailed, InternalError, PermissionDenied, Refused
 from fabric.jetstream.state import State
+from fabric.rules import repair
 from fabric.rules.accounts import Account
 from helpers.inbox_world import InboxNode, letters_of, owning, served
 from helpers.lane import opened
@@ -84,6 +85,8 @@ async def test_letters_that_find_no_room_in_memory_come_from_the_log_in_order(
     server: RunningServer, node: InboxNode, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     monkeypatch.setattr(letter_queue, limit, value)
+    for patience in ("QUIET_S", "PROBE_EVERY_S", "READ_BACK_AFTER_S"):
+        monkeypatch.setattr(repair, patience, 1000.0)  # nothing but a full queue has the log read
     agent = f"ibe-queue-{value}"
     async with opened(server, "ibe-fast") as sender, owning(server, agent, letters_max=10_000) as inbox:
         async with sender.inbox(agent).publisher() as out:

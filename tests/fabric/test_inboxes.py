@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from fabric.client import Letter, Receipt
+from fabric.client import Letter, Receipt, inbox_owner
 from fabric.errors import Refused
 from fabric.jetstream.layout import INBOX_LETTERS_PER_SOURCE
 from fabric.rules.accounts import Account
@@ -62,8 +62,9 @@ async def test_a_letter_is_settled_when_the_iteration_comes_back_and_comes_again
 
 
 async def test_what_is_settled_leaves_the_log_and_makes_room_for_its_source(
-    server: RunningServer, node: InboxNode
+    server: RunningServer, node: InboxNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(inbox_owner, "PURGE_QUIET_S", 1000.0)  # it does not wait for a quiet moment
     count = 3 * INBOX_LETTERS_PER_SOURCE
     got: list[bytes] = []
     refused: list[Refused] = []

@@ -112,6 +112,55 @@ async def test_no_letter_is_lost_or_ends_twice_over_a_link_that_loses_and_breaks
     assert await _empty(server, agent)
 
 
+@pytest.fixture
+def _no_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but what the test is about has the log read."""
+    for patience in ("QUIET_S", "PROBE_EVERY_S", "READ_BACK_AFTER_S"):
+        monkeypatch.setattr(repair, patience, 1000.0)
+
+
+@pytest.mark.usefixtures("_no_probes")
+async def test_what_was_left_while_the_owners_link_was_down_is_read_when_it_is_back(
+    server: RunningServer,
+) -> None:
+    seen: list[bytes] = []
+    async with (
+        served(server),
+        Proxy(server.url) as proxy,
+        opened(server, "ibf-down-sender") as sender,
+        owning(server, "ibf-down", url=proxy.url, handler=lambda letter: seen.append(letter.data)) as inbox,
+    ):
+        await proxy.go_away()
+        for number in range(5):
+            await sender.inbox("ibf-down").send(f"{number}")
+        await proxy.come_back()
+        await until(lambda: len(seen) == 5, "they are read")
+        await until(lambda: inbox.account.delivered == 5, "they ended")
+
+
+async def test_a_lost_letter_is_found_although_as_many_others_left_the_log(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "READ_BACK_AFTER_S", 1000.0)
+    seen: list[bytes] = []
+    async with (
+        served(server) as node,
+        Proxy(server.url) as proxy,
+        opened(server, "ibf-loud") as loud,
+        opened(server, "ibf-quiet") as quiet,
+        owning(server, "ibf-hole", url=proxy.url, handler=lambda letter: seen.append(letter.data)) as inbox,
+    ):
+        monkeypatch.setattr(repair, "QUIET_S", 1000.0)  # until one letter is lost and another is gone
+        proxy.drop = lambda subject, _header, _data: subject.endswith(b".ibf-quiet")
+        await loud.inbox("ibf-hole").send("heard")
+        await quiet.inbox("ibf-hole").send("lost")
+        await until(lambda: inbox.account.delivered == 1, "one came")
+        await until(lambda: not inbox._custody.letters.spent, "it left the log")
+        assert await node.in_log("ibf-hole") == 1
+        monkeypatch.setattr(repair, "QUIET_S", 0.1)
+        await until(lambda: seen == [b"heard", b"lost"], "the other was found")
+
+
 @pytest.mark.timeout(2 * TOO_LONG_S)
 async def test_what_owners_that_were_killed_had_in_hand_comes_again_and_nothing_is_lost(
     server: RunningServer, tmp_path: Path

@@ -159,7 +159,7 @@ class Agent:
         attempts_max: int = 5,
         letters_max: int = 10_000,
     ) -> OwnedInbox:
-        """The letters left for this agent, for as long as `async with` lasts: `async with me.inbox() as inbox:
+        """The letters left for this agent, as long as `async with` lasts: `async with me.inbox() as inbox:
         async for letter in inbox`. See `OwnedInbox`; outside, letters wait.
 
         `hold`: letters out at once when settled by hand. After `attempts_max` a letter becomes a dead

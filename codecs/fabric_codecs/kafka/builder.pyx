@@ -96,7 +96,9 @@ cdef class BatchBuilder:
         int32_t base_sequence=-1,
     ):
         self.base_offset = base_offset
-        self.attributes = Codec(codec) | (TRANSACTIONAL if is_transactional else 0) | (CONTROL if is_control else 0)
+        self.attributes = (TRANSACTIONAL if is_transactional else 0) | (CONTROL if is_control else 0)
+        if codec:
+            self.attributes |= Codec(codec)
         self.base_timestamp = self.max_timestamp = -1
         if append_time_ms is not None:
             self.attributes |= LOG_APPEND_TIME

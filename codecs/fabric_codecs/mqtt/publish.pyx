@@ -24,6 +24,8 @@ cdef enum:
 
 @cython.freelist(64)
 cdef class Publish:
+    """One message on its way between a client and a server; see publish.pyi."""
+
     def __init__(
         self, str topic not None, bytes payload not None=b"", int qos=0, bint retain=False, bint dup=False, int packet_id=0,
         Properties properties not None=NOTHING

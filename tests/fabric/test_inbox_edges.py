@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from fabric import subjects
-from fabric.client import Letter, inbox_keeper, inbox_owner, letter_queue
+from fabric.client import Letter, graves, inbox_keeper, inbox_owner, letter_queue
 from fabric.client import session as session_module
 from fabric.client.custody import record_subject
 from fabric.errors import CallFailed, InternalError, PermissionDenied, Refused
@@ -190,3 +190,25 @@ async def test_a_record_that_cannot_be_read_is_said(server: RunningServer, node:
     with pytest.raises(InternalError, match="cannot be read"):
         async with owning(server, "ibe-broken"):
             pass
+
+
+async def test_a_letter_ends_dead_only_once_its_dead_letter_is_stored(
+    server: RunningServer, node: InboxNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graves, "RETRY_S", 0.01)
+    bury, refusals = graves.bury, [Refused("full", detail="no room")] * 2
+
+    async def refused_twice(*args: object, **more: object) -> object:
+        assert inbox.account.dead == 0
+        if refusals:
+            raise refusals.pop()
+        return await bury(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(graves, "bury", refused_twice)
+    async with opened(server, "ibe-grave") as sender, owning(server, "ibe-dead", attempts_max=1) as inbox:
+        await sender.inbox("ibe-dead").send("x")
+        (letter,) = await letters_of(inbox, 1)
+        inbox.put_back(letter)
+        await until(lambda: inbox.account.dead == 1, "it is dead")
+    assert not refusals
+    assert len([one async for one in node.fabric.dead.letters(kind="inbox", holder="ibe-dead")]) == 1

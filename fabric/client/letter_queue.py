@@ -1,7 +1,7 @@
 """Letters that were received and are not out: in turn, or put back until they are due. Bounded.
 
-What finds no room stays in the log and is read when there is room again: only the reading waits here. It reads
-a page at a time, so a queue may hold a page (at most 4 MiB) more than its bytes. Above: `inbox_owner`.
+What finds no room stays in the log and is read when there is room again: only the reading waits here. It
+reads a page at a time, so a queue may hold a page (at most 4 MiB) more than its bytes. Above: `inbox_owner`.
 Below: the keeper, which bounds the memory of all inboxes of a process.
 """
 

@@ -34,7 +34,7 @@ from fabric.node.metrics import NodeCollector
 from fabric.node.queues import QueueService
 from fabric.node.server import EmbeddedServer
 from fabric.node.services import Service, Services
-from fabric.node.sweeper import Sweeper
+from fabric.node.sweeper import Sweeper, SweeperCollector
 
 __all__ = ["Node"]
 
@@ -68,6 +68,7 @@ class Node:
             parts.push_async_callback(services.stop)
             sweeper = Sweeper(self.session)
             await sweeper.start()
+            self.registry.register(SweeperCollector(sweeper))
             parts.push_async_callback(sweeper.stop)
             mover = Mover(Identity(self.session, self.config.node.name))
             await mover.start()

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Iterable
 
 import msgspec
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from fabric import subjects
 from fabric.client.custody import record_subject
@@ -26,7 +28,7 @@ from fabric.rules.inbox import InboxRecord, is_shut
 from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record
 from fabric_codecs.names import decode_level
 
-__all__ = ["Sweeper"]
+__all__ = ["Sweeper", "SweeperCollector"]
 
 log = logging.getLogger("fabric.sweeper")
 
@@ -151,6 +153,19 @@ class Sweeper:
             except ApiError as error:
                 if error.number not in NO_SUCH_MESSAGE:  # another sweeper was here
                     raise
+
+
+class SweeperCollector(Collector):
+    """What a sweeper counts, for `/metrics`."""
+
+    def __init__(self, sweeper: Sweeper) -> None:
+        self._sweeper = sweeper
+
+    def collect(self) -> Iterable[Metric]:
+        """The samples of this moment."""
+        expired, shut = self._sweeper.expired, self._sweeper.shut
+        yield CounterMetricFamily("fabric_swept_letters", "Letters of absent agents that expired", value=expired)
+        yield CounterMetricFamily("fabric_swept_inboxes_shut", "Inboxes of absent agents that were full", value=shut)
 
 
 def _seen(message: Stored) -> Letter:

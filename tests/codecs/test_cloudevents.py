@@ -1,0 +1,169 @@
+"""CloudEvents against the official SDK: what it writes we read, what we write it reads; and our own bounds.
+
+The SDK has HTTP and Kafka, single events only. Its reader parses JSON data and its Kafka headers are a
+dictionary, so it judges what an event says, not its bytes.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings import http, kafka
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fabric_codecs.cloudevents.bindings import BINDINGS, Message, Name, read, read_many, write, write_many
+from fabric_codecs.cloudevents.structured import read_batch, read_event, write_batch, write_event
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.errors import CodecError
+from helpers.golden import golden
+
+JSON = JSONFormat()
+VECTORS = golden("cloudevents")
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+EVENTS = st.builds(
+    lambda data, attributes, native: (
+        Envelope(data, **attributes).with_native(native) if native else Envelope(data, **attributes)
+    ),
+    st.binary(max_size=40) | TEXT.map(str.encode) | st.sampled_from([b'{"a": 1.0}', b" 1 ", b'"x"', b"null"]),
+    st.fixed_dictionaries(
+        {"id": TEXT, "source": st.just("/nats/t1"), "type": TEXT},
+        optional={
+            "subject": TEXT,
+            "time": st.just("2026-11-21T04:00:00Z"),
+            "datacontenttype": st.sampled_from(["application/json", "text/plain", "image/png"]),
+            "correlationid": TEXT,
+            "comexample": TEXT,
+        },
+    ),
+    st.lists(st.tuples(st.sampled_from(["X-Site", "X-Null"]), st.none() | st.binary(max_size=9)), max_size=2),
+)
+NAMES: list[Name] = ["nats", "http", "kafka", "mqtt"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVENTS, st.sampled_from(NAMES), st.booleans())
+def test_an_event_written_reads_the_same_in_every_binding_and_mode(
+    event: Envelope, name: Name, structured: bool
+) -> None:
+    assert read(write(event, name, structured=structured), name) == event
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EVENTS, max_size=4))
+def test_a_batch_keeps_its_events_and_their_order(events: list[Envelope]) -> None:
+    assert read_batch(write_batch(events)) == events
+    assert read_many(write_many(events, "http"), "http") == events
+
+
+@pytest.mark.parametrize("name", ["nats", "kafka", "mqtt"])
+def test_only_http_has_batches(name: Name) -> None:
+    with pytest.raises(CodecError):
+        write_many([], name)
+    assert not BINDINGS[name].has_batch
+
+
+def test_data_that_is_json_stays_the_bytes_it_was() -> None:
+    odd = b'{"a" : 1.50, "b":90071992547409930}'
+    event = Envelope(odd, id="1", source="/a", type="t", datacontenttype="application/json")
+    assert odd in write_event(event)
+    assert read_event(write_event(event)).data == odd
+    assert (
+        read_event(b'{"specversion":"1.0","id":"1","source":"/a","type":"t","data": ' + odd + b" }").data
+        == odd
+    )
+
+
+# ---- the SDK as judge ----
+
+SAID: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/sdk",
+    "type": "com.example.\u00fcbung",
+    "subject": 'a "b" %20',
+    "comexample": "Euro \u20ac \U0001f600",
+}
+
+
+def theirs(event: Any) -> dict[str, Any]:
+    """What it says, but for the time: the SDK gives an event one, whether it had one or not."""
+    said = event.get_attributes().items()
+    return {name: value for name, value in said if value is not None and name != "time"}
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_what_the_sdk_sends_over_http_is_read(structured: bool) -> None:
+    event = CloudEvent(SAID | {"datacontenttype": "application/json"}, {"a": 1})
+    sent = (http.to_structured if structured else http.to_binary)(event, JSON)
+    headers = [(name, value.encode()) for name, value in sent.headers.items()]
+    got = read(Message(headers, None, sent.body), "http")
+    assert json.loads(got.data) == {"a": 1}
+    said = SAID | {"datacontenttype": "application/json", "time": got.time}
+    assert got.attributes() | {"specversion": "1.0"} == said
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_what_we_send_over_http_is_read_by_the_sdk(structured: bool) -> None:
+    attributes = {name: value for name, value in SAID.items() if name != "specversion"}
+    ours = Envelope(b'{"a":1}', datacontenttype="application/json", **attributes)
+    sent = write(ours, "http", structured=structured)
+    headers = {name: (value or b"").decode() for name, value in sent.headers}
+    message = http.HTTPMessage(headers, sent.body or b"")
+    event = (http.from_structured if structured else http.from_binary)(message, JSON)
+    assert theirs(event) == SAID | {"datacontenttype": "application/json"}
+    assert event.get_data() == {"a": 1}
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_what_the_sdk_sends_over_kafka_is_read_and_back(structured: bool) -> None:
+    event = CloudEvent(SAID | {"datacontenttype": "application/json"}, {"a": 1})
+    sent = (kafka.to_structured if structured else kafka.to_binary)(event, JSON)
+    got = read(Message(list(sent.headers.items()), None, sent.value), "kafka")
+    assert got.get("comexample") == SAID["comexample"]
+    again = write(got, "kafka", structured=structured)
+    message = kafka.KafkaMessage(
+        {name: value or b"" for name, value in again.headers}, None, again.body or b""
+    )
+    back = (kafka.from_structured if structured else kafka.from_binary)(message, JSON)
+    assert theirs(back) == theirs(event)
+    assert back.get_data() == {"a": 1}
+
+
+# ---- golden vectors, and what is refused ----
+
+
+def message_of(row: dict[str, Any]) -> Message:
+    headers = [(name, None if value is None else value.encode()) for name, value in row["headers"]]
+    body = None if row["body"] is None else row["body"].encode()
+    return Message(headers, row.get("content_type"), body)
+
+
+def event_of(row: dict[str, Any]) -> Envelope:
+    data = bytes.fromhex(row["data_hex"]) if "data_hex" in row else row.get("data", "").encode()
+    return Envelope(data, **row["attributes"])
+
+
+@pytest.mark.parametrize("row", VECTORS["messages"], ids=lambda row: row["what"])
+def test_a_message_of_the_specification_is_its_event(row: dict[str, Any]) -> None:
+    event, binding = event_of(row["event"]), row["binding"]
+    assert read(message_of(row), binding) == event
+    if row.get("written", True):
+        again = write(event, binding, structured=row["mode"] == "structured")
+        assert sorted(again.headers, key=str) == sorted(message_of(row).headers, key=str)
+        assert again.body == message_of(row).body
+
+
+@pytest.mark.parametrize("row", VECTORS["refused"], ids=lambda row: row["what"])
+def test_what_is_no_event_is_refused(row: dict[str, Any]) -> None:
+    with pytest.raises(CodecError) as caught:
+        read(message_of(row), row["binding"])
+    assert caught.value.protocol in ("cloudevents", "envelope")
+
+
+@pytest.mark.parametrize("batch", [b"{}", b"[1]", b"[{}]", b"", b'[{"specversion":"1.0"}]'])
+def test_a_batch_with_one_that_is_no_event_is_refused(batch: bytes) -> None:
+    with pytest.raises(CodecError):
+        read_batch(batch)

@@ -62,6 +62,7 @@ class Custody:
         self._unsure: Commit | None = None  # written, and no answer came
         self._turn = asyncio.Lock()
         self._warned = False
+        self._closed = False
 
     async def open(self, *, take_over: bool, open_here: bool) -> None:
         """Become the owner. `open_here`: this process has it open already. Raises NameInUse while another
@@ -91,6 +92,8 @@ class Custody:
         """Write what is settled, then have it taken out of the log where that is due, or `everything`. Raises
         Fenced for good; Refused and Unreachable when it has to be tried again."""
         async with self._turn:
+            if self._closed:  # a commit that waited for its turn must not open the record again
+                return
             commit = await self._write_next()
             if everything or self.letters.is_pressed:
                 await self._purge(self.letters.purgeable(commit.record, everything=everything))
@@ -102,6 +105,7 @@ class Custody:
         if self.letters.spent:
             await self.commit(everything=True)
         async with self._turn:
+            self._closed = True
             if self._unsure is not None:
                 await self._write(self._unsure)
             await self._write(self.letters.commit(self.record, closing=True))

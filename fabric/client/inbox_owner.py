@@ -160,6 +160,8 @@ class OwnedInbox:
         if self._pumping is not None:
             await self._pumping.stop()
         self._queue.close()
+        self._out.clear()
+        self._current = None
         self._arrival.set()
         try:
             await self._custody.close()

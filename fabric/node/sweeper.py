@@ -164,8 +164,12 @@ class SweeperCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """The samples of this moment."""
         expired, shut = self._sweeper.expired, self._sweeper.shut
-        yield CounterMetricFamily("fabric_swept_letters", "Letters of absent agents that expired", value=expired)
-        yield CounterMetricFamily("fabric_swept_inboxes_shut", "Inboxes of absent agents that were full", value=shut)
+        yield CounterMetricFamily(
+            "fabric_swept_letters", "Letters of absent agents that expired", value=expired
+        )
+        yield CounterMetricFamily(
+            "fabric_swept_inboxes_shut", "Inboxes of absent agents that were full", value=shut
+        )
 
 
 def _seen(message: Stored) -> Letter:

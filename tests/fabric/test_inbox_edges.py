@@ -212,3 +212,18 @@ async def test_a_letter_ends_dead_only_once_its_dead_letter_is_stored(
         await until(lambda: inbox.account.dead == 1, "it is dead")
     assert not refusals
     assert len([one async for one in node.fabric.dead.letters(kind="inbox", holder="ibe-dead")]) == 1
+
+
+async def test_a_closed_inbox_stays_closed_and_settles_nothing(
+    server: RunningServer, node: InboxNode
+) -> None:
+    async with opened(server, "ibe-late") as sender, owning(server, "ibe-closed") as inbox:
+        await sender.inbox("ibe-closed").send("x")
+        (letter,) = await letters_of(inbox, 1)
+        closing = asyncio.create_task(inbox.close())
+        await asyncio.gather(closing, *(inbox.commit() for _ in range(3)))
+        assert not inbox.settle(letter)
+        with pytest.raises(StopAsyncIteration):
+            await anext(inbox)
+        record = await node.record("ibe-closed")
+        assert (record.open, record.account) == (False, Account())

@@ -57,6 +57,7 @@ class CursorKeeper:
         self._pause_s = COMMIT_EVERY_S
         self._too_large = False
         self._written_at = monotonic()
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -66,6 +67,7 @@ class CursorKeeper:
 
     async def end(self, name: str) -> None:
         """Commit for the last time, within seconds. What could not be written comes again, and is told."""
+        self._stopping = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -110,13 +112,17 @@ class CursorKeeper:
             try:
                 return await work()
             except (Refused, Unreachable) as error:
-                if not error.retriable or self._link.connection.is_closed or _never(error):
-                    raise
-                log.warning("durable member: %s; again in %g s", error, RETRY_S)
+                self._must_pass(error)
                 await asyncio.sleep(RETRY_S)
 
+    def _must_pass(self, error: FabricError) -> None:
+        never = isinstance(error, Refused) and error.reason in ("denied", "too_large")
+        if never or not error.retriable or self._link.connection.is_closed:
+            raise error
+        log.warning("durable member: %s; again in %g s", error, RETRY_S)
+
     async def _keep(self) -> None:
-        while True:
+        while not self._stopping:  # a cancellation can be lost in a wait that has just ended
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._settled.wait(), LOOK_EVERY_S)
             with suppress(TimeoutError):
@@ -124,17 +130,23 @@ class CursorKeeper:
             self._settled.clear()
             self._urgent.clear()
             try:
-                await self.persistently(self._commit)
+                await self._commit_now()
             except Exception as error:
-                self._failure = (
-                    error
-                    if isinstance(error, FabricError)
-                    else InternalError(f"committing a cursor: {error!r}")
-                )
-                self._on_failed(self._failure)
+                failure = error if isinstance(error, FabricError) else InternalError(f"a commit: {error!r}")
+                self._failure = failure
+                self._on_failed(failure)
                 return
             finally:
                 self._room.set()
+
+    async def _commit_now(self) -> None:
+        try:
+            await self._commit()
+        except (Refused, Unreachable) as error:
+            self._must_pass(error)
+            await asyncio.sleep(RETRY_S)
+            self._settled.set()
+            self._urgent.set()
 
     async def _commit(self, *, first: bool = False, closing: bool = False) -> None:
         async with self._turn:
@@ -151,7 +163,3 @@ class CursorKeeper:
             self._too_large, self._written_at = False, monotonic()
             self._pause_s = max(COMMIT_EVERY_S, size / RECORD_BYTES_PER_S)
             self.cursor.committed(commit)
-
-
-def _never(error: FabricError) -> bool:
-    return isinstance(error, Refused) and error.reason in ("denied", "too_large")

@@ -14,6 +14,7 @@ Above: `durable`. Below: `jetstream.state`, `lease`. Cost: a round trip for each
 after a second without one.
 """
 
+import asyncio
 from typing import Generic, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ import msgspec
 from fabric.client.lease import lease_held
 from fabric.client.link import Link
 from fabric.clock import monotonic
-from fabric.errors import Fenced, LimitExceeded, NameInUse
+from fabric.errors import Fenced, LimitExceeded, NameInUse, Refused
 from fabric.rules.accounts import Holder
 
 __all__ = ["Tenure"]
@@ -45,6 +46,7 @@ class Tenure(Generic[H]):
         self._revision = 0
         self._unsure: bytes | None = None  # written, and no answer came
         self._heard_at = 0.0
+        self._turn = asyncio.Lock()  # each write expects the revision of the one before
 
     async def claim(self, *, take_over: bool = False) -> H | None:
         """The record of the life before, None when there was none; the first `write` makes it ours. Raises
@@ -66,27 +68,34 @@ class Tenure(Generic[H]):
         value = msgspec.json.encode(record)
         if len(value) > RECORD_BYTES_MAX:
             raise LimitExceeded("bytes of a holder's record", allowed=RECORD_BYTES_MAX, actual=len(value))
-        if self._unsure is not None:
-            await self._put(self._unsure)
-        await self._put(value)
+        async with self._turn:
+            await self._repeat()
+            await self._put(value)
         return len(value)
 
     async def confirm(self) -> None:
         """Ask whether the record is still ours, unless that was heard within the last second. Raises as
         `write`."""
-        if self.fenced is not None:
-            raise self.fenced
-        asked = monotonic()
-        if asked - self._heard_at < CONFIRM_S:
-            return
-        if self._unsure is not None:
-            await self._put(self._unsure)
-            return
-        found = await self._link.state.get(self._subject)
-        if found.revision != self._revision:
-            self.fenced = Fenced(self._subject, "another process wrote it meanwhile")
-            raise self.fenced
-        self._heard_at = asked
+        async with self._turn:
+            if self.fenced is not None:
+                raise self.fenced
+            asked = monotonic()
+            if asked - self._heard_at < CONFIRM_S or await self._repeat():
+                return
+            found = await self._link.state.get(self._subject)
+            if found.revision > self._revision:
+                self.fenced = Fenced(self._subject, "another process wrote it meanwhile")
+                raise self.fenced
+            if found.revision < self._revision:
+                raise Refused("unreachable", retry_after_ms=500, detail="a replica of the records lags")
+            self._heard_at = asked
+
+    async def _repeat(self) -> bool:
+        # What has no answer yet goes first: only then it is known which revision is ours.
+        if self._unsure is None:
+            return False
+        await self._put(self._unsure)
+        return True
 
     async def _put(self, value: bytes) -> None:
         if self.fenced is not None:

@@ -9,10 +9,12 @@ message of a subject.
 | no answer                       | Refused, outcome unknown: put the same value again |
 
 A record that is not wanted any more is emptied, not removed: its revision goes on fencing. On a replicated
-stream `get` may answer from a follower that lags; a `put` on top of it is then fenced, never lost. Above:
+stream `get` may answer from a follower that lags; a `put` on top of it is then fenced, never lost, and one
+that was fenced looks for a second before it believes that the newer value is not its own. Above:
 `fabric.client`, `fabric.node`. Below: `connection`. Cost: one round trip each.
 """
 
+import asyncio
 import json
 from typing import NamedTuple
 
@@ -24,6 +26,7 @@ from fabric_codecs.nats.headers import number_in, server_value_in, status_of
 __all__ = ["Record", "State"]
 
 WRONG_LAST = (10071, 10164)
+LOOKS, LOOK_AGAIN_S = 10, 0.1
 
 
 class Record(NamedTuple):
@@ -70,8 +73,18 @@ class State:
         if error is None:
             return int(answer["seq"])
         if error.get("err_code") in WRONG_LAST:
-            found = await self.get(subject, timeout_s=timeout_s)
+            found = await self._newer(subject, expected, timeout_s)
             if found.value == value and found.revision > expected:
                 return found.revision
             raise Fenced(subject, "another process wrote it meanwhile")
         raise InternalError(f"{subject}: {error.get('description')} ({error.get('err_code')})")
+
+    async def _newer(self, subject: str, expected: int, timeout_s: float) -> Record:
+        # There is another revision: a replica that does not know it yet is asked again.
+        found = await self.get(subject, timeout_s=timeout_s)
+        for _ in range(LOOKS):
+            if found.revision > expected:
+                break
+            await asyncio.sleep(LOOK_AGAIN_S)
+            found = await self.get(subject, timeout_s=timeout_s)
+        return found

@@ -144,7 +144,8 @@ class Lane:
 
     async def start(self) -> None:
         """Begin at the end of the log. It is asked first: what is stored meanwhile lies after that."""
-        newest = await self.feed.link.reader.last(self.stream, self.filter)
+        async with self.feed.link.pages:
+            newest = await self.feed.link.reader.last(self.stream, self.filter)
         self.started_at = newest.sequence if newest else 0
         self.track.start(self.started_at)
         if not self.track.caught_up(self.started_at, monotonic()):

@@ -67,7 +67,7 @@ class Link:
         self.members: set[Follower] = set()
         self.feeds: dict[str, Follower] = {}  # by pattern: all members of one share its feed
         self.heard: Counter[str] = Counter()  # what members that have left had counted
-        self.pages = asyncio.Semaphore(AT_ONCE)  # of members that read a log alone
+        self.pages = asyncio.Semaphore(AT_ONCE)  # questions that members ask of logs at a time
         self.shelves: dict[str, object] = {}  # by log: late members of one may read it together
         self._count = 0
         self._live_counts: dict[bytes, int] = {}

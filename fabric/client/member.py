@@ -215,7 +215,8 @@ class Member:
         if first:  # the feed has just begun here, too
             seat.begin_now(lane.started_at)
         else:
-            newest = await self._link.reader.last(lane.stream, lane.filter)
+            async with self._link.pages:
+                newest = await self._link.reader.last(lane.stream, lane.filter)
             seat.begin_now(newest.sequence if newest else 0)
 
     async def _begin_in_the_past(self, seat: Seat, _first: bool) -> None:

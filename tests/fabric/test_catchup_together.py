@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from fabric.client import Fabric
-from fabric.client.together import Shelf
+from fabric.client.together import Rider, Shelf
 from fabric.rules import paging, together
 from fabric.subjects import shard
 from fabric_codecs.envelope import Envelope
@@ -89,23 +89,34 @@ async def test_patterns_ride_along_and_are_handed_only_what_they_mean(server: Ru
         assert rides(fabric) > 0
 
 
-async def test_a_slow_member_leaves_the_ride_and_delays_nobody(server: RunningServer) -> None:
-    names = names_in_one_shard("tog.slow", 4)
+async def test_slow_members_leave_the_ride_and_delay_nobody(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = names_in_one_shard("tog.slow", 8)
     heard: dict[str, list[int]] = defaultdict(list)
+    had_room: list[bool] = []
+    ride = Shelf.ride
+
+    async def noted(shelf: Shelf, rider: Rider) -> bool:
+        had_room.append(await ride(shelf, rider))
+        return had_room[-1]
+
+    monkeypatch.setattr(Shelf, "ride", noted)
 
     def hear(envelope: Envelope) -> None:
         heard[str(envelope.subject)].append(int(envelope.data))
 
     async with opened(server, "tog-slow") as fabric, AsyncExitStack() as stack:
         await fill(fabric, names, 3000)
-        joining = [fabric.channel(name).join(hear, since="beginning") for name in names[1:]]
-        slow = fabric.channel(names[0]).join(since="beginning")
-        await asyncio.gather(*map(stack.enter_async_context, [slow, *joining]))
-        await until(lambda: all(len(heard[name]) == 3000 for name in names[1:]), "the quick have all")
-        async with asyncio.timeout(BOUND_S):
-            got = [int((await anext(slow)).data) for _ in range(3000)]
-        assert got == list(range(3000))
-        assert rides(fabric) > 0
+        quick = [fabric.channel(name).join(hear, since="beginning") for name in names[:4]]
+        slow = [fabric.channel(name).join(since="beginning") for name in names[4:]]
+        await asyncio.gather(*map(stack.enter_async_context, [*quick, *slow]))
+        await until(lambda: all(len(heard[name]) == 3000 for name in names[:4]), "the quick have all")
+        await until(lambda: had_room.count(False) >= 2, "slow ones were put off")
+        for member in slow:
+            async with asyncio.timeout(BOUND_S):
+                got = [int((await anext(member)).data) for _ in range(3000)]
+            assert got == list(range(3000))
 
 
 async def test_members_that_leave_in_the_middle_end_the_ride(server: RunningServer) -> None:

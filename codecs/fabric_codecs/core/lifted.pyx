@@ -19,8 +19,8 @@ from fabric_codecs.core.headers cimport plain, put_value
 from fabric_codecs.core.jsontext cimport Scan, is_digit
 from fabric_codecs.core.jsonvalues cimport Field, text_between
 from fabric_codecs.core.marks cimport (
-    CAUSATIONID, CORRELATIONID, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABEPOCH, FABKIND, FABLIVE, FABLOSS, FABMETHOD,
-    FABPROTO, FABREPLY, FABVER, ID, SOURCE, SUBJECT, TIME, TRACEPARENT, TYPE, Lead, Value, attribute_of, is_reserved,
+    CAUSATIONID, CORRELATIONID, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABEPOCH, FABHOPS, FABKEY, FABKIND, FABLIVE, FABLOSS,
+    FABMETHOD, FABPROTO, FABREPLY, FABVER, ID, SOURCE, SUBJECT, TIME, TRACEPARENT, TYPE, Lead, Value, attribute_of, is_reserved,
     leads,
 )
 from fabric_codecs.core.rfc3339 cimport put_timestamp, read_timestamp
@@ -237,8 +237,8 @@ cdef bint is_legal(int which, const unsigned char* text, Py_ssize_t size):
 
 
 cdef int take_mark(Lifted* to, Scan* s, const Field* field, str protocol, list kept) except -2:
-    """1 when the member `io.agentfabric/<name>` became an attribute, 0 when it is for others to look at. A conversation or a
-    cause that is none is the sender's mistake."""
+    """1 when the member `io.agentfabric/<name>` became an attribute, 0 when it is for others to look at. A conversation, a
+    cause, a key or a count of hops that is none is the sender's mistake: it counts on them."""
     cdef const unsigned char* name = field.name + PREFIX_BYTES
     cdef Py_ssize_t size = field.name_size - PREFIX_BYTES
     cdef Value text
@@ -247,9 +247,11 @@ cdef int take_mark(Lifted* to, Scan* s, const Field* field, str protocol, list k
         return 0
     if size == 12 and memcmp(name, b"conversation", 12) == 0:
         which = CORRELATIONID
+    elif size == 15 and memcmp(name, b"idempotency-key", 15) == 0:
+        which = FABKEY
     else:
         which = attribute_of(name, size)
-    if which == CORRELATIONID or which == CAUSATIONID:
+    if which == CORRELATIONID or which == CAUSATIONID or which == FABKEY or which == FABHOPS:
         if field.first == c'"':
             text_of(s, field, &text, kept)
             if 0 < chars(text.text, text.size) <= CONVERSATION_CHARS_MAX and is_attribute(text.text, text.size):

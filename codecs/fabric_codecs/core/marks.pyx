@@ -1,15 +1,15 @@
 # Marks: what a JSON message says for the fabric, as members `io.agentfabric/<name>` of MCP's `_meta` and A2A's `metadata`.
 # Both codecs lift (`lifted`) and lower (`told`) them with the names below, so that an attribute has one name in both.
 #
-#   io.agentfabric/<attribute>        an attribute of the envelope; correlationid is `conversation`
+#   io.agentfabric/<attribute>        an attribute of the envelope; correlationid is `conversation`, fabkey `idempotency-key`
 #   io.agentfabric/loss               the codes of what was lost so far
 #   io.agentfabric/native             native headers of other protocols: [name, text], [name, null], [name, base64, "base64"]
 
 from libc.string cimport memcmp
 
 cdef tuple NAMES = (
-    b"id", b"type", b"time", b"source", b"fabver", b"fabseq", b"subject", b"fabkind", b"fabcorr", b"fablive", b"fabhops",
-    b"fabnull", b"fabloss", b"fabproto", b"fabreply", b"fabfinal", b"fabepoch", b"fabmethod", b"fabbudget", b"dataschema",
+    b"id", b"type", b"time", b"source", b"fabver", b"fabseq", b"fabkey", b"subject", b"fabkind", b"fabcorr", b"fablive", b"fabhops",
+    b"fabnull", b"fabloss", b"fabproto", b"fabreply", b"fabfinal", b"fabepoch", b"fabchain", b"fabmethod", b"fabbudget", b"fabwindow", b"dataschema",
     b"tracestate", b"expirytime", b"traceparent", b"causationid", b"fabpriority", b"partitionkey", b"correlationid",
     b"datacontenttype",
 )
@@ -25,7 +25,7 @@ def _index():
     cdef int which, length, at = 0
     for which in range(ATTRIBUTES_COUNT):
         name = NAMES[which]
-        mark = b"conversation" if which == CORRELATIONID else name
+        mark = b"conversation" if which == CORRELATIONID else b"idempotency-key" if which == FABKEY else name
         spelled.append((b"ce-" + name + b": ", b',"io.agentfabric/' + mark + b'":"'))
         lead[which].name = <bytes>name
         lead[which].name_size = len(name)

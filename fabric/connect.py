@@ -15,7 +15,9 @@ from pathlib import Path
 
 from fabric.address import Address, locate, running_fabric
 from fabric.client import Fabric, Session
+from fabric.client.gate import Gate
 from fabric.clock import monotonic
+from fabric.config import LimitsSettings
 from fabric.errors import Unreachable
 
 __all__ = ["connect"]
@@ -34,6 +36,7 @@ async def connect(
     url: str | None = None,
     credentials: Path | str | None = None,
     timeout_s: float = 10.0,
+    limits: LimitsSettings | None = None,
 ) -> AsyncIterator[Fabric]:
     """Open a connection under `name` (unique in the tenant; a random one when omitted).
 
@@ -42,21 +45,26 @@ async def connect(
     as this connection lasts, without edges: `fabric up` keeps one running. Leaving the block settles what
     was published.
 
+    `limits` hold this client itself to rates and ceilings, as `[limits]` of a node hold the clients of its
+    edges: it is refused here rather than there. Advice to oneself: nobody else is held to it.
+
     Raises Unreachable, Unauthenticated, ServerTooOld, InvalidName.
     """
     name = name or f"client-{secrets.token_hex(4)}"
     if address := locate(url, str(credentials) if credentials else None):
-        async with _open(address, name, timeout_s) as fabric:
+        async with _open(address, name, timeout_s, limits) as fabric:
             yield fabric
     else:
-        async with _own_fabric() as started, _open(started, name, timeout_s) as fabric:
+        async with _own_fabric() as started, _open(started, name, timeout_s, limits) as fabric:
             yield fabric
 
 
 @asynccontextmanager
-async def _open(address: Address, name: str, timeout_s: float) -> AsyncIterator[Fabric]:
+async def _open(
+    address: Address, name: str, timeout_s: float, limits: LimitsSettings | None
+) -> AsyncIterator[Fabric]:
     session = Session(address.nats_url.split(","), name=name, credentials=address.creds or None)
-    fabric = Fabric(session, name)
+    fabric = Fabric(session, name, gate=None if limits is None else Gate(limits))
     await session.open(timeout_s)
     try:
         yield fabric

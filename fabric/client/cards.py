@@ -36,6 +36,7 @@ class ToolSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     input_schema: dict[str, Any] = {}
     output_schema: dict[str, Any] | None = None
     contract: ToolContract = ToolContract()
+    streams: bool = False  # its answer comes in parts to who asks for them: `Fabric.stream`
 
 
 class AgentCard(msgspec.Struct, frozen=True, omit_defaults=True):

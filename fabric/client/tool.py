@@ -70,6 +70,7 @@ class Tool:
             input_schema=_schema(self._arguments),
             output_schema=self._output_schema(hints.get("return")),
             contract=contract,
+            streams=self.streams,
         )
 
     @property

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fabric.client import Agent, AgentLimits, Fabric, Rate
 from fabric.client.gate import Gate
 from fabric.config import LimitsSettings
+from fabric.connect import connect
 from fabric.errors import Refused
 from fabric.node.metrics import NodeCollector
 from helpers.lane import opened
@@ -123,6 +124,15 @@ async def test_every_call_ends_once_and_the_account_agrees_with_the_callers(serv
         assert account.refused >= heard["Refused"] > 0  # some had left before they heard it
         assert account.answered >= heard["Reply"] + heard["NoSuchTool"] > 0
         assert min(account.answered, account.expired, account.cancelled, account.refused) > 0
+
+
+async def test_a_client_can_hold_itself_to_limits(server: RunningServer) -> None:
+    limits = LimitsSettings(tenant_per_s=0.01, tenant_burst=1)
+    credentials = server.credentials("adm-self")
+    async with connect("adm-self", url=server.url, credentials=credentials, limits=limits) as fabric:
+        await fabric.channel("adm.self").publish(b"1")
+        with pytest.raises(Refused, match="over its rate"):
+            await fabric.channel("adm.self").publish(b"2")
 
 
 async def test_metrics_tell_what_was_refused_and_whose_answers_came_late(server: RunningServer) -> None:

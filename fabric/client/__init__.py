@@ -15,7 +15,7 @@ from fabric.client.failure import failure_of
 from fabric.client.inbox import Inbox, InboxPublisher
 from fabric.client.inbox_owner import OwnedInbox
 from fabric.client.letter import Letter
-from fabric.client.member import Member
+from fabric.client.member import Member, Truncation
 from fabric.client.parts import Parts
 from fabric.client.publisher import ChannelPublisher
 from fabric.client.receipt import Receipt
@@ -60,6 +60,7 @@ __all__ = [
     "ToolContract",
     "ToolError",
     "ToolSpec",
+    "Truncation",
     "Watch",
     "channel_of",
     "failure_of",

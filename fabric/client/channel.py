@@ -152,8 +152,9 @@ class Channel:
         for envelope in member`.
 
         With a `handler` each message is handed to it as it comes, without a task and without a queue; it
-        must not wait. `since`: "now", "beginning", a sequence (of one channel's log), or a time. History
-        holds durable messages only.
+        must not wait; `await member.ended()` waits for its end. `since`: "now", "beginning", a sequence (of
+        one channel's log; CursorAhead when that has not come so far), or a time. History holds durable
+        messages only. All members of a name or pattern in this process share one feed; each waits for none.
 
         `durable` names a cursor that survives this process: the next that joins under the same name, here or
         elsewhere, goes on where this one ended; `since` says where the first begins. One process at a time

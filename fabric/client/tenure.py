@@ -58,8 +58,9 @@ class Tenure(Generic[H]):
         if not found.value:
             return None
         former = msgspec.json.decode(found.value, type=self._form)
-        if former.open and not take_over and await self._lives(former):
-            raise NameInUse(former.name, f"{former.connection}.{former.process}")
+        holder = f"{former.connection}.{former.process}"
+        if former.open and not take_over and await lease_held(link, holder):
+            raise NameInUse(former.name, holder)
         return former
 
     async def write(self, record: H) -> int:
@@ -109,7 +110,3 @@ class Tenure(Generic[H]):
             raise
         self._unsure = None
         self._heard_at = asked
-
-    async def _lives(self, former: H) -> bool:
-        here = (former.connection, former.process) == (self._link.token, self._link.process)
-        return here or await lease_held(self._link, f"{former.connection}.{former.process}")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from fabric.client import Channel, DurableMember, Fabric
+from fabric.client import Channel, DurableMember, Fabric, tenure
 from fabric.client.durable import cursor_subject
 from fabric.errors import Fenced, InvalidName, NameInUse
 from fabric.rules.accounts import Account
@@ -233,6 +233,22 @@ async def test_another_live_process_keeps_the_cursor_unless_it_is_taken_over(ser
                     await take(former, 99)  # at most what it is given before it notices
                 assert await take(later, 1) == numbers(2)
             assert isinstance(former.failure, Fenced)
+
+
+async def test_a_holder_that_was_idle_learns_that_it_was_replaced_before_it_is_given_anything(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenure, "CONFIRM_S", 0.0)  # as if a second had passed
+    async with opened(server, "dur-idle") as fabric, opened(server, "dur-idle") as other:
+        channel, same = fabric.channel("dur.idle"), other.channel("dur.idle")
+        async with (
+            channel.join(durable="auditor") as former,
+            same.join(durable="auditor", take_over=True) as later,
+        ):
+            await publish(channel, b"1")
+            with pytest.raises(Fenced):
+                await take(former, 1)
+            assert await take(later, 1) == numbers(1)
 
 
 async def test_a_process_has_a_cursor_once(server: RunningServer) -> None:

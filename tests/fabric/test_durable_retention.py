@@ -82,6 +82,38 @@ async def test_what_a_full_subject_let_go_of_while_nobody_was_there_is_told_and_
             assert not member.truncations
 
 
+async def test_a_subject_that_is_full_of_what_was_read_is_no_loss(private_server: RunningServer) -> None:
+    await limit(private_server, "dur.full", max_msgs_per_subject=5)
+    credentials = private_server.credentials("dur-full", "dur-other")
+    async with opened(private_server, "dur-full", credentials=credentials) as fabric:
+        channel = fabric.channel("dur.full")
+        await publish(channel, *numbers(*range(5)))
+        async with channel.join(durable="auditor", since="beginning") as member:
+            await take(member, 5)
+        await publish(fabric.on_behalf_of("dur-other").channel("dur.full"), *numbers(*range(5)))
+        async with channel.join(durable="auditor") as member:
+            await take(member, 5)
+            assert not member.truncations
+
+
+async def test_what_other_channels_let_go_of_is_no_loss(private_server: RunningServer) -> None:
+    await limit(private_server, "dur.mine", max_msgs_per_subject=2)
+    neighbour = next(
+        name
+        for name in (f"dur.other.{number}" for number in range(1000))
+        if subjects.shard(name) == subjects.shard("dur.mine")
+    )
+    async with opened(private_server, "dur-mine") as fabric:
+        channel = fabric.channel("dur.mine")
+        async with channel.join(durable="auditor"):
+            pass
+        await publish(fabric.channel(neighbour), *numbers(*range(6)))
+        async with channel.join(durable="auditor") as member:
+            await publish(channel, b"1")
+            assert await take(member, 1) == numbers(1)
+            assert not member.truncations
+
+
 async def test_what_grew_too_old_while_nobody_was_there_is_told_and_counted(
     private_server: RunningServer,
 ) -> None:

@@ -8,7 +8,9 @@ from fabric.client.context import Handling, current_handling
 from fabric.errors import InvalidName, Refused
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened
+from helpers.proxy import Proxy
 from helpers.server import RunningServer
+from helpers.waiting import until
 
 
 async def test_the_same_id_again_is_acknowledged_as_a_duplicate_and_stored_once(
@@ -73,6 +75,23 @@ async def test_a_pipelined_publisher_tells_duplicates_by_their_number(server: Ru
         assert outcomes[unnamed] == Receipt(
             f"{fabric.session.process}-{unnamed}", told[0].stream, getattr(outcomes[unnamed], "sequence", 0)
         )
+
+
+async def test_what_the_window_writes_again_is_stored_once(server: RunningServer) -> None:
+    outcomes: dict[int, Receipt | Refused] = {}
+    async with Proxy(server.url) as proxy, opened(server, "once-retry", url=proxy.url) as fabric:
+        channel = fabric.channel("once.retry")
+        fabric.session.publisher._window.attempt_s = 0.2
+        first = await channel.publish(b"before")
+        proxy.drop = lambda _subject, _header, payload: payload.startswith(b'{"stream":"CH')
+        async with channel.publisher(delivery="once", on_outcome=outcomes.__setitem__) as out:
+            for data in (b"1", b"2", b"3"):
+                await out.send(data)
+            await until(lambda: proxy.dropped >= 3, "its acknowledgements are lost")
+            proxy.drop = None
+        assert (out.accepted, out.duplicates) == (3, 3)
+        last = await channel.publish(b"after")
+        assert last.sequence - first.sequence == 4
 
 
 async def test_an_offered_envelope_goes_by_its_own_id(server: RunningServer) -> None:

@@ -3,6 +3,7 @@ acknowledgement looks like."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest.mock import ANY
 
 import pytest
 
@@ -31,7 +32,7 @@ async def test_a_write_over_the_last_revision_is_kept(server: RunningServer) -> 
         first = await state.put(subject, b"one", expected=0)
         second = await state.put(subject, b"two", expected=first)
         assert second > first
-        assert await state.get(subject) == Record(b"two", second)
+        assert await state.get(subject) == Record(b"two", second, ANY)
 
 
 async def test_a_writer_that_knows_an_older_revision_is_fenced(server: RunningServer) -> None:
@@ -41,7 +42,7 @@ async def test_a_writer_that_knows_an_older_revision_is_fenced(server: RunningSe
         for expected in (0, first):
             with pytest.raises(Fenced, match="another process"):
                 await state.put(subject, b"mine again", expected=expected)
-        assert await state.get(subject) == Record(b"theirs", second)
+        assert await state.get(subject) == Record(b"theirs", second, ANY)
 
 
 async def test_the_same_value_of_another_life_is_not_taken_for_our_own(server: RunningServer) -> None:
@@ -61,7 +62,7 @@ async def test_a_write_whose_acknowledgement_was_lost_is_found_again(server: Run
         assert proxy.dropped == 1
         proxy.drop = None
         revision = await state.put(subject, b"mine", expected=0)
-        assert await state.get(subject) == Record(b"mine", revision)
+        assert await state.get(subject) == Record(b"mine", revision, ANY)
 
 
 async def test_a_write_whose_acknowledgement_was_lost_is_fenced_when_somebody_wrote_over_it(
@@ -87,7 +88,7 @@ async def test_an_emptied_record_goes_on_fencing(server: RunningServer) -> None:
     async with a_record(server, "state-emptied") as (state, subject):
         first = await state.put(subject, b"one", expected=0)
         emptied = await state.put(subject, b"", expected=first)
-        assert await state.get(subject) == Record(b"", emptied)
+        assert await state.get(subject) == Record(b"", emptied, ANY)
         with pytest.raises(Fenced):
             await state.put(subject, b"late", expected=0)
 

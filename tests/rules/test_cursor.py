@@ -47,6 +47,8 @@ def test_a_clean_end_leaves_nothing_unknown_and_nothing_to_be_careful_about() ->
     cursor = Cursor(first_life())
     take(cursor, 1)
     cursor.put_back()
+    assert cursor.account.in_flight == 1
+    assert cursor.commit(closing=True).record.account == Account(), "it goes back to the log"
     record = life_after(cursor, closing=True, in_log=50)
     assert record.account == Account()
     assert record.careful == 0
@@ -164,6 +166,14 @@ def test_no_more_is_handed_out_when_too_much_is_not_committed() -> None:
     assert cursor.must_commit
     cursor.committed(cursor.commit())
     assert not cursor.must_commit
+
+
+def test_a_careful_life_commits_every_other_end() -> None:
+    cursor = Cursor(first_life(careful=9))
+    for sequence in range(1, rules.CAREFUL_MAX + 1):
+        assert not cursor.must_commit
+        take(cursor, sequence, expires_us=1)
+    assert cursor.must_commit
 
 
 def test_the_tries_of_the_oldest_are_forgotten_when_too_many_messages_fail(

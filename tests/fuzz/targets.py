@@ -10,6 +10,7 @@ from fuzz import core_targets as core
 from fuzz import edge_targets as edge
 from fuzz import json_targets as json
 from fuzz import kafka_targets as kafka
+from fuzz import translate_targets as between
 
 __all__ = ["TARGETS"]
 
@@ -20,8 +21,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         *(edge.mqtt_server, edge.mqtt_3_1_1, edge.mqtt_5, edge.mqtt_lift, edge.mqtt_lower),
         *(kafka.kafka_frames, kafka.kafka_requests, kafka.kafka_responses, kafka.kafka_records),
         *(kafka.kafka_compression, kafka.kafka_lift, kafka.kafka_lower),
-        *(edge.mcp, edge.mcp_lower, edge.a2a, edge.a2a_lower),
+        *(edge.mcp, edge.a2a, edge.a2a_lower),
         *(json.sse, json.json_elements, json.json_lower),
+        *(between.nats_operations, between.cloudevents, between.translations),
         *(json.mcp_messages, json.mcp_lift, json.a2a_messages, json.a2a_lift, json.a2a_rest),
     )
 }

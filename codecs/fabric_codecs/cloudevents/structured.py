@@ -46,7 +46,9 @@ def pack_native(envelope: Envelope) -> str:
 
 
 def write_event(envelope: Envelope) -> bytes:
-    """The event as one JSON object."""
+    """The event as one JSON object. Raises CodecError for an attribute called `data`, which no event has."""
+    if envelope.get("data") is not None:
+        raise CodecError("data is no attribute", protocol="cloudevents", clause="CloudEvents 1.0.2")
     members = [("specversion", b'"1.0"')]
     members += [(name, quote(value)) for name, value in envelope.attributes().items()]
     if packed := pack_native(envelope):

@@ -304,6 +304,8 @@ cdef int put_losses(Writer* w, Told* told, list losses) except -1:
     if earlier.text == NULL and not losses:
         return 0
     so_far = (<const char*>earlier.text)[:earlier.size].decode("ascii", "replace") if earlier.text != NULL else ""
+    if "\0" in so_far:
+        raise unsayable("fab-loss holds U+0000", "1.5.4-2")
     codes = loss_codes(losses, so_far).encode()
     put(w, b"\x26\0\x08fab-loss", 11)
     return put_span(w, <const unsigned char*>PyBytes_AS_STRING(codes), PyBytes_GET_SIZE(codes), "fab-loss")

@@ -115,8 +115,8 @@ class Headers(Struct, frozen=True):
 
 
 _WORD: Final = re.compile(rb"[!-~]+").fullmatch
-_header_line = re.compile(r"([!-9;-~]+):[ \t]*(.*?)[ \t]*").fullmatch
-_first_line = re.compile(r"NATS/1\.0(?: (\d{3})(?: (.*))?)?").fullmatch
+_header_line = re.compile(r"([!-9;-~]+):[ \t]*([^\r\n]*?)[ \t]*").fullmatch
+_first_line = re.compile(r"NATS/1\.0(?: ([1-9][0-9]{2})(?:[ \t]+([^\r\n]*?))?)?[ \t]*").fullmatch
 
 
 def encode(operation: Operation) -> bytes:

@@ -1,5 +1,6 @@
 """One life at a time writes a holder's record, on a real server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from fabric import subjects
 from fabric.client import Fabric, tenure
 from fabric.client.tenure import Tenure
 from fabric.errors import Fenced, LimitExceeded, NameInUse, Refused
+from fabric.jetstream.state import Record
 from fabric.rules.accounts import Account, Holder
 from helpers.lane import opened
 from helpers.proxy import Proxy
@@ -110,6 +112,49 @@ async def test_a_lost_acknowledgement_is_made_up_for_before_anything_else_is_wri
         proxy.drop = None
         await mine.write(record_of(fabric, accepted=2))
         assert mine.fenced is None
+
+
+async def test_an_answer_that_is_older_than_the_last_write_fences_nobody(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenure, "CONFIRM_S", 0.0)
+    async with opened(server, "ten-turn") as fabric:
+        mine, state, late = tenure_of(fabric), fabric.session.state, asyncio.Event()
+        await mine.claim()
+        await mine.write(record_of(fabric))
+        ask = state.get
+
+        async def slow(subject: str, **settings: float) -> Record:
+            answer = await ask(subject, **settings)
+            await late.wait()
+            return answer
+
+        monkeypatch.setattr(state, "get", slow)
+        asking = asyncio.create_task(mine.confirm())
+        writing = asyncio.create_task(mine.write(record_of(fabric, accepted=1)))
+        await asyncio.wait({writing}, timeout=0.2)  # it has its turn after the question
+        late.set()
+        await asyncio.gather(asking, writing)
+        assert mine.fenced is None
+
+
+async def test_a_lagging_replica_confirms_nothing_and_fences_nobody(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenure, "CONFIRM_S", 0.0)
+    async with opened(server, "ten-lag") as fabric:
+        mine, state = tenure_of(fabric), fabric.session.state
+        await mine.claim()
+        await mine.write(record_of(fabric))
+
+        async def behind(_subject: str, **_settings: float) -> Record:
+            return Record(b"", 0)
+
+        with monkeypatch.context() as lagging:
+            lagging.setattr(state, "get", behind)
+            with pytest.raises(Refused, match="lags"):
+                await mine.confirm()
+        await mine.confirm()
 
 
 async def test_a_record_that_is_too_large_is_not_written_and_says_so(server: RunningServer) -> None:

@@ -1,6 +1,6 @@
-"""A durable member through crashes, failures, expiry, copies and truncation, thousands of times: whatever
-happens, every message of its log ends once in its account, none is skipped, and no more than was not
-committed comes twice.
+"""A durable member through crashes, lost leases, failures, expiry, copies, truncation and jumping clocks,
+thousands of times: whatever happens, every message of its log ends once in its account, none is skipped, and
+no more than was not committed comes twice.
 
 The reference model is the log and what was handed out, as lists. A failure prints its seed and the line that
 replays it.
@@ -66,6 +66,7 @@ class Simulation:
         self.waiting: list[Message] = []
         self.hand: Message | None = None
         self.under_way: Commit | None = None
+        self.replaced = False  # another life has the record, and this one has not noticed
         self.read_to = 0
 
     # What happens
@@ -153,6 +154,9 @@ class Simulation:
             return
         self.hand = message
         if verdict is Verdict.NOTE:
+            if self.replaced:
+                self.crash()  # the note is refused: nobody sees the message
+                return
             self.write(self.fresh())
         world.tries[message.sequence] += 1
         if message.is_poison:
@@ -214,8 +218,20 @@ class Simulation:
         roll = self.chance.random()
         if roll < 0.15:
             self.crash()
-        elif roll < 0.25:
+        elif roll < 0.2:
+            self.lose_the_lease()
+        elif roll < 0.3:
             self.stop(failed=self.chance.random() < 0.3)
+
+    def lose_the_lease(self) -> None:
+        """Another life takes the record over; this one goes on until a commit of its is refused."""
+        self.replaced, self.under_way = True, None
+        for _ in range(self.chance.randrange(4)):
+            if self.cursor is not None:
+                self.handle()
+        if self.cursor is not None:
+            self.crash()
+        self.replaced = False
 
     def crash(self) -> None:
         world = self.world
@@ -230,6 +246,9 @@ class Simulation:
 
     def stop(self, *, failed: bool) -> None:
         assert self.cursor is not None
+        if self.replaced:
+            self.crash()  # its last commit is refused
+            return
         self.cursor.put_back("it raised" if failed else "")
         self.hand = None
         self.write(self.fresh(closing=True))

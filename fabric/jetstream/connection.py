@@ -154,7 +154,8 @@ class Connection:
         last problem; Unauthenticated when that is a rejected credential."""
         if not self._up.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._up.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._up.wait()
         if self.is_up:
             return
         if self._rejected:
@@ -344,7 +345,8 @@ class Connection:
         try:
             self.writer.publish(subject.encode(), f"{self._inbox}.".encode(), header, payload, ticket)
             self.wake()
-            reply = await asyncio.wait_for(answer, deadline - monotonic())
+            async with asyncio.timeout(deadline - monotonic()):  # `wait_for` may lose a cancellation
+                reply = await answer
         except TimeoutError:
             raise Refused(
                 "timeout", unknown=True, detail=f"no answer on {subject} within {timeout_s:g} s"

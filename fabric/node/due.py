@@ -15,6 +15,7 @@ Below: `jetstream.pull`, the publish window; `rules.due`.
 import asyncio
 import logging
 import random
+from contextlib import suppress
 
 from fabric.client.dead import bury
 from fabric.client.identity import Identity
@@ -72,6 +73,11 @@ class Mover:
         if self._ticking is None or self._consumer is None:
             return
         self._ticking.cancel()
+        self._consumer.stop()
+        with suppress(
+            FabricError
+        ):  # any answer says that the server has heard it: what is on its way has come
+            await api(self._link.connection, f"CONSUMER.INFO.{DUE_STREAM}.{CONSUMER}")
         await asyncio.gather(self._ticking, *self._moving, return_exceptions=True)
         self._consumer.close()
 

@@ -41,6 +41,8 @@ TABLE: dict[str, Words] = {
     "no_such_tool":        Words(-32602, 404, 0x90, 3, 3),
     "no_such_topic":       Words(-32602, 404, 0x90, 3, 3),
     "cursor_ahead":        Words(-32602, 416, 0x83, 3, 1),  # OFFSET_OUT_OF_RANGE
+    "no_such_letter":      Words(-32602, 404, 0x90, 3, 3),
+    "not_held":            Words(409, 409, 0x83, 3, 42),
     "name_in_use":         Words(409, 409, 0x83, 2, 47),  # INVALID_PRODUCER_EPOCH
     "fenced":              Words(409, 409, 0x8E, 3, 47),  # the session was taken over
     "unauthenticated":     Words(401, 401, 0x86, 4, 58),  # SASL_AUTHENTICATION_FAILED

@@ -12,7 +12,7 @@ from fabric_codecs.bounds import MCP_META_BYTES_MAX
 from fabric_codecs.core.jsonrpc import id_of_corr, read_rpc
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.call import lift_call
+from fabric_codecs.mcp.lift import lift as lift_mcp
 from fabric_codecs.mcp.wire import (
     LEGACY,
     MODERN,
@@ -20,9 +20,9 @@ from fabric_codecs.mcp.wire import (
     read_cancelled,
     read_cursor,
     read_offered_version,
-    read_tool_call,
     stated_version,
 )
+from helpers.json_envelopes import NOW_US
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -33,16 +33,10 @@ def message(params: str = "{}", id: str = "1", method: str = "tools/call") -> by
 
 
 def lift(params: str, id: str = "1") -> Envelope:
-    rpc = read_rpc(message(params, id))
-    assert rpc.id is not None
-    return lift_call(
-        read_tool_call(rpc),
-        request_id=rpc.id,
-        target="a.b",
-        id="e-1",
-        source="/mcp/ann",
-        revision=MODERN,
-    )
+    raw = message(params, id)
+    return lift_mcp(
+        raw, target="a.b", fresh_id="e-1", source="/mcp/ann", revision=MODERN, now_us=NOW_US
+    ).message
 
 
 def with_meta(**meta: object) -> Envelope:
@@ -58,6 +52,7 @@ def test_a_call_becomes_a_request() -> None:
         "type": "io.agentfabric.request",
         "subject": "a.b",
         "datacontenttype": "application/json",
+        "time": "2026-11-21T04:00:00.000000Z",
         "fabkind": "request",
         "fabproto": "mcp",
         "fabver": "2026-07-28",
@@ -151,10 +146,10 @@ def test_a_conversation_may_have_any_letters() -> None:
 
 
 def test_meta_beyond_the_bound_is_refused_with_the_bound() -> None:
-    room = MCP_META_BYTES_MAX - len('_meta/k""')
+    room = MCP_META_BYTES_MAX - 32
     assert with_meta(k="x" * room).native
     with pytest.raises(CodecError, match="allowed are 16,384"):
-        with_meta(k="x" * (room + 1))
+        with_meta(k="x" * (room + 32))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +169,7 @@ def test_meta_beyond_the_bound_is_refused_with_the_bound() -> None:
 def test_params_of_the_wrong_form_are_refused(params: str) -> None:
     with pytest.raises(CodecError) as refused:
         lift(params)
-    assert refused.value.reason in (None, -32602)
+    assert refused.value.reason in (-32600, -32602)
 
 
 @pytest.mark.parametrize(

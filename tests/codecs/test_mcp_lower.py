@@ -13,7 +13,8 @@ from mcp_types.jsonrpc import JSONRPCNotification
 
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.answer import lower_failure, lower_progress, lower_result
+from fabric_codecs.mcp.lower import lower
+from fabric_codecs.mcp.progress import Rising, rising
 from fabric_codecs.mcp.tools import NAME_CHARS_MAX, lower_tool, split_tool_name, tool_name
 from fabric_codecs.mcp.wire import LEGACY, MODERN, write_discovered, write_initialized, write_tools
 from fabric_codecs.translate.losses import Loss, LossCode
@@ -30,16 +31,19 @@ def answer(data: bytes, kind: str = "response", **attributes: str) -> Envelope:
 def result_of(
     envelope: Envelope, revision: str = MODERN, losses: tuple[Loss, ...] = ()
 ) -> tuple[Any, CallToolResult]:
-    lowered = lower_result(envelope, revision=revision, server_info=SERVER, losses=losses)
-    return lowered, CallToolResult.model_validate_json(lowered.message)
+    lowered = lower(envelope, revision=revision, request_id=b"1", server_info=SERVER, losses=losses)
+    return lowered, CallToolResult.model_validate(json.loads(lowered.message)["result"])
 
 
-def progress_of(data: bytes, after: float = -math.inf, token: bytes = b'"p"') -> tuple[Any, dict[str, Any]]:
-    lowered = lower_progress(answer(data, "progress"), token=token, after=after)
-    sent = JSONRPCNotification.model_validate_json(lowered.message.message)
+def progress_of(
+    data: bytes, after: float = -math.inf, token: bytes = b'"p"'
+) -> tuple[Rising, dict[str, Any]]:
+    step = rising(answer(data, "progress"), after=after)
+    lowered = lower(step.envelope, progress_token=token, losses=step.losses)
+    sent = JSONRPCNotification.model_validate_json(lowered.message)
     assert sent.method == "notifications/progress"
     assert sent.params is not None
-    return lowered, sent.params
+    return step, {name: value for name, value in sent.params.items() if name != "_meta"}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,9 @@ def test_an_answer_becomes_text_and_an_object_is_structured_too(
 ) -> None:
     lowered, result = result_of(answer(data, datacontenttype=content_type), revision)
     assert result.content == [TextContent(type="text", text=text)]
-    assert result.structured_content == structured
+    is_json = "json" in content_type
+    # From 2026-07-28 on any JSON value may be structured (changelog, 12); before, an object alone.
+    assert result.structured_content == (json.loads(data) if is_json and revision == MODERN else structured)
     assert not result.is_error
     assert lowered.losses == ()
     if structured is not None:
@@ -77,13 +83,19 @@ def test_an_empty_answer_has_no_content() -> None:
     assert result_of(answer(b""))[1].content == []
 
 
-@pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", "text/plain"])
+@pytest.mark.parametrize("content_type", ["application/pdf", "application/octet-stream", "text/plain"])
 def test_bytes_that_are_no_text_become_a_resource(content_type: str) -> None:
     lowered, result = result_of(answer(b"\x89PNG\xff", datacontenttype=content_type))
     (block,) = result.content
     assert isinstance(block, EmbeddedResource)
     assert json.loads(block.resource.model_dump_json())["blob"] == "iVBOR/8="
     assert lowered.losses == ()
+
+
+@pytest.mark.parametrize("kind", ["image", "audio"])
+def test_an_image_and_a_sound_are_what_they_are(kind: str) -> None:
+    (block,) = result_of(answer(b"\x89PNG\xff", datacontenttype=f"{kind}/x"))[1].content
+    assert block.model_dump(exclude_none=True) == {"type": kind, "data": "iVBOR/8=", "mime_type": f"{kind}/x"}
 
 
 def test_json_that_is_none_becomes_text_and_says_that_it_was_guessed() -> None:
@@ -95,8 +107,8 @@ def test_json_that_is_none_becomes_text_and_says_that_it_was_guessed() -> None:
 
 
 def test_the_revision_decides_what_a_result_has_beside() -> None:
-    modern = json.loads(result_of(answer(b"1"), MODERN)[0].message)
-    legacy = json.loads(result_of(answer(b"1"), LEGACY[0])[0].message)
+    modern = json.loads(result_of(answer(b"1"), MODERN)[0].message)["result"]
+    legacy = json.loads(result_of(answer(b"1"), LEGACY[0])[0].message)["result"]
     assert modern["resultType"] == "complete"
     assert modern["_meta"]["io.modelcontextprotocol/serverInfo"] == json.loads(SERVER)
     assert "resultType" not in legacy
@@ -107,14 +119,14 @@ def test_losses_of_the_way_here_of_the_edge_and_of_mcp_itself_are_all_said_once(
     envelope = answer(b"1", fabloss="QOS_DOWNGRADED,UNHEARD_OF").with_native([("k", b"v")])
     coalesced = Loss(LossCode.STREAM_COALESCED, "progress", "3 steps")
     lowered, result = result_of(envelope, losses=(coalesced,))
-    assert lowered.codes == "STREAM_COALESCED,NO_METADATA"
+    assert lowered.codes == "STREAM_COALESCED"
     assert result.meta is not None
     assert result.meta["io.agentfabric/loss"] == [
         "QOS_DOWNGRADED",
         "UNHEARD_OF",
         "STREAM_COALESCED",
-        "NO_METADATA",
     ]
+    assert result.meta["io.agentfabric/native"] == [["k", "v"]]
 
 
 def test_the_story_can_be_followed_from_the_result() -> None:
@@ -126,24 +138,23 @@ def test_the_story_can_be_followed_from_the_result() -> None:
 
 def test_a_failure_of_the_tool_is_a_result_with_its_own_words() -> None:
     failure = b'{"code":"too_hot","message":"it is \\"hot\\"","retriable":true,"data":{"n": 1.50}}'
-    lowered = lower_failure(answer(failure, "error"), revision=MODERN, server_info=SERVER)
-    result = CallToolResult.model_validate_json(lowered.message)
+    lowered, result = result_of(answer(failure, "error"))
     assert result.is_error
     assert result.content == [TextContent(type="text", text='it is "hot"')]
     assert b'"io.agentfabric/error":' + failure in lowered.message
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"message":7}'])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7"])
 def test_a_failure_that_cannot_be_read_is_a_codec_error(data: bytes) -> None:
     with pytest.raises(CodecError):
-        lower_failure(answer(data, "error"), revision=MODERN, server_info=SERVER)
+        lower(answer(data, "error"), revision=MODERN, server_info=SERVER)
 
 
 def test_progress_is_passed_on_with_the_clients_token() -> None:
-    lowered, params = progress_of(b'{"progress":0.50,"total":10,"message":"half"}', token=b"7")
+    step, params = progress_of(b'{"progress":0.50,"total":10,"message":"half"}', token=b"7")
     assert params == {"progressToken": 7, "progress": 0.5, "total": 10, "message": "half"}
-    assert b'"progress":0.50' in lowered.message.message
-    assert (lowered.message.value, lowered.losses) == (0.5, ())
+    assert b'"progress":0.50' in step.envelope.data
+    assert (step.value, step.losses) == (0.5, ())
 
 
 def test_progress_without_total_or_message_has_none() -> None:
@@ -157,15 +168,11 @@ def test_progress_without_total_or_message_has_none() -> None:
 def test_whatever_an_agent_reports_the_client_hears_it_rise(reported: list[float]) -> None:
     after = -math.inf
     for value in reported:
-        lowered, params = progress_of(json.dumps({"progress": value}).encode(), after)
+        step, params = progress_of(json.dumps({"progress": value}).encode(), after)
         assert params["progress"] > after
-        assert (float(params["progress"]) == value) is (lowered.codes == "")
-        assert bool(lowered.codes) is (value <= after)
-        assert (
-            params.get("_meta", {}).get("io.agentfabric/loss", [])
-            == lowered.codes.split(",")[: bool(lowered.codes)]
-        )
-        after = lowered.message.value
+        assert (float(params["progress"]) == value) is (step.losses == ())
+        assert [loss.code for loss in step.losses] == [LossCode.PROGRESS_SYNTHETIC] * (value <= after)
+        after = step.value
 
 
 @pytest.mark.parametrize(

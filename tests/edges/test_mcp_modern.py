@@ -147,6 +147,7 @@ async def test_progress_asked_for_comes_as_a_stream_and_ends_with_the_result(wor
     answer = await post(world, message)
     assert answer.headers["content-type"].startswith("text/event-stream")
     first, second, last = events(answer.text)
+    assert first["params"].pop("_meta")["io.agentfabric/fabproto"] == "nats"
     assert first["params"] == {"progressToken": "p-1", "progress": 1.0, "total": 10.0, "message": "at 1"}
     assert second["params"]["progress"] == 2.0
     assert last["result"]["structuredContent"] == {"counted": 2}

@@ -21,21 +21,23 @@ from typing import NamedTuple
 import msgspec
 
 from fabric.client import Invocation, failure_of
+from fabric.clock import now_us
 from fabric.edge import House
 from fabric.errors import CallCancelled, CallFailed, DeadlineExceeded, FabricError, Refused
 from fabric_bridges.crossings import Crossings
 from fabric_bridges.mcp.config import McpSettings
 from fabric_bridges.mcp.faults import McpFault, fault_of
 from fabric_bridges.refusal import as_answer
-from fabric_codecs.core.jsonrpc import write_result
+from fabric_codecs.core.jsonrpc import Rpc
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.call import lift_call
-from fabric_codecs.mcp.answer import lower_failure, lower_progress, lower_result
+from fabric_codecs.mcp.lift import lift
+from fabric_codecs.mcp.lower import lower
+from fabric_codecs.mcp.progress import rising
 from fabric_codecs.mcp.tools import split_tool_name
-from fabric_codecs.mcp.wire import ToolCall
+from fabric_codecs.mcp.wire import read_tool_call
 from fabric_codecs.names import encode_level
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.losses import Loss, LossCode
 
 __all__ = ["Answer", "Desk", "RunningCall"]
 
@@ -61,7 +63,7 @@ class Desk:
         self.running: set[RunningCall] = set()
         self._closing = False
 
-    def begin(self, call: ToolCall, *, request_id: bytes, principal: str, revision: str) -> "RunningCall":
+    def begin(self, rpc: Rpc, *, request_id: bytes, principal: str, revision: str) -> "RunningCall":
         """Start a call. Raises CodecError for a name or params that cannot be, FabricError when it is not
         taken."""
         if self._closing:
@@ -69,7 +71,7 @@ class Desk:
         if len(self.running) >= self.settings.calls_max:
             detail = "as many calls are running as are allowed"
             raise Refused("full", retry_after_ms=1000, depth=len(self.running), detail=detail)
-        running = RunningCall(self, call, request_id, principal, revision)
+        running = RunningCall(self, rpc, request_id, principal, revision)
         self.running.add(running)
         running.when_ended(lambda: self.running.discard(running))
         return running
@@ -86,21 +88,22 @@ class Desk:
 class RunningCall:
     """One `tools/call`. Take `next` answers until the final one, and `hand_over` each as it is sent."""
 
-    def __init__(self, desk: Desk, call: ToolCall, request_id: bytes, principal: str, revision: str) -> None:
+    def __init__(self, desk: Desk, rpc: Rpc, request_id: bytes, principal: str, revision: str) -> None:
+        call = read_tool_call(rpc)
         agent, tool = split_tool_name(call.name)
         self.target = f"{encode_level(agent)}.{tool}"
         self.request_id, self.revision = request_id, revision
         self.wants_progress = call.progress_token is not None
         self._desk, self._call, self._principal = desk, call, principal
         caller = desk.house.fabric.on_behalf_of(principal, protocol=NAME)
-        request = lift_call(
-            call,
-            request_id=request_id,
-            target=self.target,
-            id=caller.new_id(),
+        request = lift(
+            rpc.body.raw,
             source=caller.source,
+            fresh_id=caller.new_id(),
+            now_us=now_us(),
+            target=self.target,
             revision=revision,
-        )
+        ).message
         self._invocation = caller.invoke(request, deadline_s=desk.settings.deadline_s)
         self._request = self._invocation.request
         self._outbox: asyncio.Queue[Answer] = asyncio.Queue(desk.settings.answers_waiting_max)
@@ -180,26 +183,29 @@ class RunningCall:
         raise CallCancelled(self.target, "it ended without an answer")
 
     def _progress(self, envelope: Envelope, token: bytes) -> Answer:
-        lowered = lower_progress(envelope, token=token, after=self._last_progress)
-        self._last_progress = lowered.message.value
-        return Answer(lowered.message.message, envelope, lowered.losses, final=False)
+        step = rising(envelope, after=self._last_progress)
+        self._last_progress = step.value
+        lowered = lower(step.envelope, revision=self.revision, progress_token=token, losses=step.losses)
+        return Answer(lowered.message, envelope, lowered.losses, final=False)
 
     def _final(self, envelope: Envelope, answers: Invocation) -> Answer:
-        losses: list[Loss] = []
+        losses: tuple[Loss, ...] = ()
         if answers.skipped:
-            losses.append(
-                Loss(LossCode.STREAM_COALESCED, "progress", f"{answers.skipped} steps were skipped")
-            )
-        lower: Callable[..., Translation[bytes]] = lower_result
+            losses = (Loss(LossCode.STREAM_COALESCED, "progress", f"{answers.skipped} steps were skipped"),)
         if envelope.kind == "error":
             failure = failure_of(envelope, self.target)
             if not isinstance(failure, CallFailed):
                 return self._fault(failure, envelope)
             if failure.remote_code == DeadlineExceeded.code:
                 return self._fault(DeadlineExceeded(self.target, self._desk.settings.deadline_s), envelope)
-            lower = lower_failure
-        lowered = lower(envelope, revision=self.revision, server_info=self._desk.server_info, losses=losses)
-        return Answer(write_result(self.request_id, lowered.message), envelope, lowered.losses)
+        lowered = lower(
+            envelope,
+            revision=self.revision,
+            request_id=self.request_id,
+            server_info=self._desk.server_info,
+            losses=losses,
+        )
+        return Answer(lowered.message, envelope, lowered.losses)
 
     def _fault(self, error: FabricError, envelope: Envelope | None = None) -> Answer:
         """An error answer. Without an envelope of the agent's it is our own word, and the journal gets one of

@@ -56,7 +56,6 @@ from fabric_codecs.mcp.wire import (
     TOOLS_CALL,
     TOOLS_LIST,
     read_cancelled,
-    read_tool_call,
 )
 
 __all__ = ["McpEdge", "edge"]
@@ -199,7 +198,7 @@ class McpEdge:
 
     def _begin(self, request: Request, rpc: Rpc, request_id: bytes, revision: str) -> RunningCall:
         return self._open_desk().begin(
-            read_tool_call(rpc), request_id=request_id, principal=request.state.principal, revision=revision
+            rpc, request_id=request_id, principal=request.state.principal, revision=revision
         )
 
     async def _respond(

@@ -6,10 +6,10 @@ import fabric
 from fabric.client import AgentCard, Fabric
 from fabric_codecs.core.jsonrpc import Rpc
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.answer import loss_meta
 from fabric_codecs.mcp.tools import lower_tool, tool_name
 from fabric_codecs.mcp.wire import (
     LEGACY,
+    loss_meta,
     read_cursor,
     read_offered_version,
     write_discovered,

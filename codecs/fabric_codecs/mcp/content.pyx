@@ -20,22 +20,20 @@ cdef int put_content(Writer* w, Told* told, Form* form, Envelope envelope, bint 
     cdef const unsigned char* data = <const unsigned char*>PyBytes_AS_STRING(envelope.data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(envelope.data)
     cdef bytes text = envelope.data
+    if form.form == JSON and data[0] == c'"':
+        text = scan(b'{"text":' + envelope.data + b"}").text("text").encode()
     if form.form == OBJECT or (form.form == JSON and is_modern):
         if not has_content:
-            if size and data[0] == c'"':
-                text = scan(b'{"text":' + envelope.data + b"}").text("text").encode()
             put_text(w, text)
             put_u8(w, c",")
         put(w, b'"structuredContent":', 20)
         return put(w, data, size)
-    if form.form == JSON:
-        form.tells_content = True
-    elif size == 0:
+    if size == 0:
         return put(w, b'"content":[]', 12)
-    elif form.form == BINARY:
+    if form.form == BINARY:
         form.tells_content = False
         return put_binary(w, told, envelope)
-    elif is_text(&told.known[DATACONTENTTYPE], b"text/plain", 10):
+    if is_text(&told.known[DATACONTENTTYPE], b"text/plain", 10):
         form.tells_content = False
     return put_text(w, text)
 

@@ -255,7 +255,10 @@ cdef int put_response(Lowering* l, Envelope envelope, tuple lost, dict natives, 
     if natives is not None:
         put_members(&l.out, natives.get("result"))
     put_u8(&l.out, c",")
-    put_meta(l, lost, natives, answered(l), server_meta(l, server_info))
+    more = server_meta(l, server_info)
+    if l.form.form == JSON and not l.is_modern:  # the text is for people: `structuredContent` has no place for it yet
+        more = b'"io.agentfabric/data":' + envelope.data
+    put_meta(l, lost, natives, answered(l), more)
     return put_u8(&l.out, c"}")
 
 

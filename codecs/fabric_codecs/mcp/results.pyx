@@ -23,6 +23,7 @@ cdef bytes answer(Message* m, Lifted* to, list kept, str method):
     cdef Field* kind_of_result = find(&m.result, b"resultType", 10)
     cdef Field* content = find(&m.result, b"content", 7)
     cdef Field* structured = find(&m.result, b"structuredContent", 17)
+    cdef Field* exact
     cdef Field* failed = find(&m.result, b"isError", 7)
     cdef bytes data
     if m.rpc.result.first != c"{":
@@ -36,7 +37,13 @@ cdef bytes answer(Message* m, Lifted* to, list kept, str method):
     tell_str(to, FABMETHOD, "tools/call")
     if failed != NULL and failed.first == c"t":
         return tool_failure(m, to, kept)
-    data = extracted(m, to, kept, content, structured)
+    exact = find(&m.meta, b"io.agentfabric/data", 19)
+    if exact != NULL and structured == NULL:  # `lower` says so for clients to whom only objects are structured
+        tell_content(m, to, kept, find(&m.meta, b"io.agentfabric/datacontenttype", 30))
+        tell_str(to, DATACONTENTTYPE, "application/json")
+        data = raw_of(m, exact)
+    else:
+        data = extracted(m, to, kept, content, structured)
     if data is None:
         return whole(m, to, kept, "response", m.rpc.result)
     take_meta(m, to, kept, True)

@@ -16,6 +16,7 @@ import msgspec
 from fabric_codecs.core.jsonrpc import INVALID_PARAMS, Rpc
 from fabric_codecs.core.jsonscan import JsonObject, compose, kind_of, quote
 from fabric_codecs.errors import CodecError
+from fabric_codecs.translate.losses import Loss, loss_codes
 
 __all__ = [
     "CANCELLED",
@@ -33,6 +34,7 @@ __all__ = [
     "TOOLS_LIST",
     "UNSUPPORTED_VERSION",
     "ToolCall",
+    "loss_meta",
     "meta_of",
     "read_cancelled",
     "read_cursor",
@@ -101,6 +103,12 @@ def stated_version(rpc: Rpc) -> str:
         )
     meta.object(CAPABILITIES_KEY)
     return meta.text(PROTOCOL_VERSION_KEY) or ""
+
+
+def loss_meta(losses: Sequence[Loss]) -> list[tuple[str, bytes]]:
+    """The `_meta` member that says what was lost; none when nothing was."""
+    codes = loss_codes(losses)
+    return [("io.agentfabric/loss", msgspec.json.encode(codes.split(",")))] if codes else []
 
 
 def read_tool_call(rpc: Rpc) -> ToolCall:

@@ -10,8 +10,8 @@
 | waiting | the connection is lost              | ended   | Refused(unreachable), outcome unknown |
 | ended   | anything                            | ended   | nothing; late answers are counted |
 
-Calls are live: nothing is stored but the journal's records. Progress is bounded: the oldest unread is
-dropped and counted.
+Calls are live: nothing is stored but the journal's records, and the answer of one that is kept. Progress is
+bounded: the oldest unread is dropped and counted. Streamed answers are in `parts`.
 """
 
 import asyncio

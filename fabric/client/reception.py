@@ -161,14 +161,13 @@ class Reception:
             self.account.cancelled += 1
 
     def _as_refused(self, denied: Denied) -> Refused:
-        agent, calls_max = self._identity.name, self._limits.calls_max
+        words = f"agent {self._identity.name} "
         if denied.reason == "rate":
-            words = f"agent {agent} takes no more calls a second" + f" of one {denied.scope}" * (
-                denied.scope == "caller"
-            )
+            whose = "of one caller" if denied.scope == "caller" else "of anybody"
+            words += f"takes no more calls a second {whose}"
         else:
-            words = f"agent {agent} has {denied.depth} calls running of {calls_max}"
-            if denied.depth is not None and denied.depth < calls_max:
+            words += f"has {denied.depth} calls running of {self._limits.calls_max}"
+            if denied.depth is not None and denied.depth < self._limits.calls_max:
                 words += "; what is free is for other callers"
         return Refused(
             denied.reason,

@@ -123,7 +123,8 @@ METHODS: Final = (
     ),
     Method("elicitation/create", (SERVER,), FROM_06, {"message": "string"}, {"action": "string"}),
     # Notifications
-    _told("notifications/cancelled", BOTH, ALL, {"requestId": "id"}),
+    _told("notifications/cancelled", BOTH, (*REVISIONS[:3], MODERN), {"requestId": "id"}),
+    _told("notifications/cancelled", BOTH, ONLY_11),  # optional there: tasks have a cancel of their own
     _told("notifications/progress", BOTH, LEGACY, {"progressToken": "id", "progress": "number"}),
     _told("notifications/progress", (SERVER,), ONLY_NEW, {"progressToken": "id", "progress": "number"}),
     _told("notifications/message", (SERVER,), ALL, {"level": "string", "data": "any"}),

@@ -7,7 +7,7 @@ Output is for people; `--json` prints one JSON value a line. Results go to stdou
 | 0 | done; for `up` and `tail` also: stopped when asked to |
 | 1 | it failed, here or at the agent; for `doctor`: something needs mending |
 | 2 | mend the command line, the configuration or the message |
-| 3 | nobody is there: no server, agent, tool or topic |
+| 3 | nobody is there: no server, agent, tool, topic or dead letter |
 | 4 | not now: refused or too late; the same again may succeed |
 | 130 | interrupted before it was done |
 """

@@ -12,6 +12,7 @@ from fabric.errors import (
     InvalidName,
     LimitExceeded,
     NoSuchAgent,
+    NoSuchLetter,
     NoSuchTool,
     NoSuchTopic,
     Refused,
@@ -21,7 +22,7 @@ from fabric.errors import (
 __all__ = ["emit", "exit_code", "json_option", "note", "report"]
 
 _MEND_IT = (ConfigInvalid, InvalidName, LimitExceeded)
-_NOBODY_THERE = (Unreachable, NoSuchAgent, NoSuchTool, NoSuchTopic)
+_NOBODY_THERE = (Unreachable, NoSuchAgent, NoSuchLetter, NoSuchTool, NoSuchTopic)
 _NEVER = {"denied": 1, "too_large": 2}  # refusals that the same message meets again
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value a line.")

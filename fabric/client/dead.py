@@ -60,7 +60,8 @@ async def bury(
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """One dead letter. `number` names it in `redrive`; `envelope` is the message as it was."""
+    """One dead letter. `number` names it in `redrive`; `envelope` is the message as it was,
+    `header` the letter's own header block."""
 
     number: int
     kind: str
@@ -71,6 +72,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     ancestors: tuple[str, ...]
     origin: Origin
+    header: bytes
     envelope: Envelope
 
 
@@ -115,7 +117,7 @@ class DeadLetters:
         # On a channel nobody may speak for the first sender, a node no more than we: it comes from us.
         identity = self._identity
         subject = subjects.durable(identity.token, subjects.channel_of(letter.origin.subject))
-        block = revived_block(letter.envelope.block(), letter.number, identity.source)
+        block = revived_block(letter.header, letter.number, identity.source)
         sequence = await identity.link.publisher.publish(subject, block, letter.envelope.data)
         await self._ask({"remove": letter.number})
         return Receipt(f"dead-{letter.number}", letter.origin.stream, abs(sequence), sequence < 0)
@@ -144,5 +146,6 @@ def _letter(stored: Stored) -> Letter:
         attempts=max(number_in(header, b"Fab-Dead-Attempts"), 0),
         ancestors=ancestors_of(header),
         origin=origin_of(header),
+        header=header,
         envelope=Envelope.from_nats(stored.subject, header, stored.data),
     )

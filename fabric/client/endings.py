@@ -4,7 +4,7 @@
 |---|---|
 | acknowledged, and the server confirmed it | delivered |
 | its `expirytime` had passed when its turn came | expired; nobody sees it |
-| failed for the last time, given up, its starts killed its workers | dead: settled once the letter is stored |
+| failed for the last time, given up, or killed its workers | dead, once the letter is stored |
 | says another source than the server vouches for | dead |
 | its dead letter is refused, or its attempts cannot be counted | nothing: it comes again in AGAIN_S |
 | its acknowledgement is not confirmed in time | unknown |
@@ -150,7 +150,7 @@ class Endings:
         """It goes to the dead letters; settled when the letter is stored."""
         envelope = job.envelope
         origin = Origin(QUEUE_STREAM, job.sequence, envelope.address.decode())
-        block, data = envelope.block(), envelope.data
+        block, data = job.header, envelope.data
         try:
             await bury(
                 *(self._identity, "queue", self._token, origin, block, data),

@@ -35,12 +35,13 @@ class Job:
 
     __slots__ = (
         *("ack_subject", "attempt", "backlog", "consumer", "deliveries"),
-        *("envelope", "sequence", "settler", "source"),
+        *("envelope", "header", "sequence", "settler", "source"),
     )
 
     def __init__(
         self,
         envelope: Envelope,
+        header: bytes,
         source: str,
         backlog: Backlog,
         consumer: PullConsumer,
@@ -50,6 +51,7 @@ class Job:
         settler: Settler,
     ) -> None:
         self.envelope = envelope
+        self.header = header
         self.source = source
         self.backlog = backlog
         self.consumer = consumer

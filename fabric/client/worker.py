@@ -247,7 +247,7 @@ class Worker:
         times, sequence = delivered(ack)
         source = subject[subject.rindex(b".") + 1 :].decode()
         envelope = Envelope.from_nats(subject, header, data)
-        job = Job(envelope, source, backlog, consumer, ack, sequence, times, self)
+        job = Job(envelope, header, source, backlog, consumer, ack, sequence, times, self)
         self._endings.taken_up()
         self._held.wait(job, monotonic())
         self._line.put(job)

@@ -12,7 +12,6 @@ import pytest
 from fabric.client import Channel, DurableMember, Fabric, tenure
 from fabric.client.durable import cursor_subject
 from fabric.errors import Fenced, InvalidName, NameInUse
-from fabric.rules import cursor as rules
 from fabric.rules.accounts import Account
 from fabric.rules.cursor import ATTEMPTS_MAX, CursorRecord
 from helpers.lane import opened
@@ -276,36 +275,6 @@ async def test_settling_is_written_at_once_and_an_end_is_final(server: RunningSe
             assert not await member.settle(first)
             assert second.data == b"2"
         assert member.account == Account(accepted=2, delivered=2)
-
-
-async def test_a_record_that_grew_too_large_stops_nobody_and_is_written_when_it_fits(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rules, "UNCOMMITTED_MAX", 2)
-    async with opened(server, "dur-size") as fabric:
-        channel = fabric.channel("dur.size")
-        async with channel.join(durable="auditor") as member:
-            with monkeypatch.context() as small:
-                small.setattr(tenure, "RECORD_BYTES_MAX", 100)
-                await publish(channel, *numbers(*range(9)))
-                assert await take(member, 9) == numbers(*range(9))
-                assert (await record_of(fabric, "auditor", "dur.size")).account.delivered <= 2
-        assert (await record_of(fabric, "auditor", "dur.size")).account.delivered == 9
-
-
-async def test_a_cursor_is_written_while_messages_come(server: RunningServer) -> None:
-    async with opened(server, "dur-flush") as fabric:
-        channel = fabric.channel("dur.flush")
-        async with channel.join(durable="auditor") as member:
-            await publish(channel, *numbers(1, 2, 3))
-            await take(member, 3)
-
-            async def written() -> bool:
-                return (await record_of(fabric, "auditor", "dur.flush")).account.delivered == 2
-
-            async with asyncio.timeout(BOUND_S):
-                while not await written():
-                    pass
 
 
 @pytest.mark.parametrize("name", ["", "x" * 300])

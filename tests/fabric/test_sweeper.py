@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 
 from fabric import subjects
 from fabric.client import inbox_keeper
+from fabric.client import session as session_module
 from fabric.clock import now_us
 from fabric.errors import Refused
 from fabric.node.sweeper import Sweeper
@@ -105,8 +107,31 @@ async def test_an_absent_agents_inbox_is_shut_at_its_total_and_opens_when_letter
         await other.inbox(agent).send("yes")
 
 
-async def test_a_gate_that_nobody_knows_of_is_taken_away(server: RunningServer, node: InboxNode) -> None:
-    agent = "sw-gate"
+async def test_a_full_inbox_with_an_owner_is_its_owners_to_shut(
+    server: RunningServer, node: InboxNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "LOOK_FROM", 1)
+    monkeypatch.setattr(session_module, "TICK_S", 1000.0)  # it has not looked yet
+    agent = "sw-full"
+    async with owning(server, agent, letters_max=2) as owned, opened(server, "sw-seven") as sender:
+        for _ in range(3):
+            await sender.inbox(agent).send("x")
+        assert (await swept(node, agent)).shut == 0
+        await owned.commit()  # not fenced
+
+
+@pytest.mark.parametrize("owned", [False, True], ids=["no owner", "a live owner"])
+async def test_a_gate_that_nobody_knows_of_is_taken_away(
+    server: RunningServer, node: InboxNode, owned: bool
+) -> None:
+    agent = f"sw-gate-{owned}"
+    async with AsyncExitStack() as stack:
+        if owned:
+            await stack.enter_async_context(owning(server, agent))
+        await _lift(server, node, agent)
+
+
+async def _lift(server: RunningServer, node: InboxNode, agent: str) -> None:
     await node.session.connection.request(subjects.inbox_gate(agent))
     async with opened(server, "sw-six") as sender:
         with pytest.raises(Refused, match="is shut"):

@@ -16,7 +16,7 @@ from fabric.client.channel import Channel
 from fabric.client.desk import CallDesk
 from fabric.client.enrolment import Enrolment
 from fabric.client.identity import Identity
-from fabric.client.inbox_owner import OwnedInbox, Settling
+from fabric.client.inbox_owner import ATTEMPTS_MAX, OwnedInbox, Settling
 from fabric.client.letter import Letter
 from fabric.client.parts import Parts
 from fabric.client.reception import AgentLimits, Reception
@@ -27,6 +27,7 @@ from fabric.jetstream.connection import Subscription
 from fabric.rules.budget import Budget
 from fabric.rules.call_account import CallAccount
 from fabric.rules.flow import WINDOW
+from fabric.rules.inbox import LETTERS_MAX
 from fabric_codecs.envelope import Envelope
 
 __all__ = ["Agent"]
@@ -156,8 +157,8 @@ class Agent:
         *,
         settling: Settling = "next",
         hold: int = 256,
-        attempts_max: int = 5,
-        letters_max: int = 10_000,
+        attempts_max: int = ATTEMPTS_MAX,
+        letters_max: int = LETTERS_MAX,
     ) -> OwnedInbox:
         """The letters left for this agent, as long as `async with` lasts: `async with me.inbox() as inbox:
         async for letter in inbox`. See `OwnedInbox`; outside, letters wait.

@@ -156,8 +156,10 @@ def _attributes(headers: Headers, how: Binding) -> tuple[dict[str, str], list[tu
         elif not is_named:
             if how.keeps_others and header != how.content_type:
                 others.append((header, value))
-        elif name in attributes or name == "data":
-            raise _wrong(f"the attribute {name} stands twice" if name in attributes else "data is no attribute")
+        elif name in attributes:
+            raise _wrong(f"the attribute {name} stands twice")
+        elif name == "data":
+            raise _wrong("data is no attribute")
         else:
             attributes[name] = _text(value, header, how.is_percent_coded)
     return attributes, others

@@ -6,12 +6,16 @@ from base64 import b64encode
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memset
 
-from fabric_codecs.core.block cimport Line, Lines, lines_of, next_line, put_unescaped
+from fabric_codecs.core.base64 cimport put_base64, put_unbase64
+from fabric_codecs.core.block cimport (
+    Entries, Entry, Line, Lines, entries_of, lines_of, next_entry, next_line, put_unescaped,
+)
 from fabric_codecs.core.jsontext cimport plain_run
-from fabric_codecs.core.jsonwrite cimport put_inner
+from fabric_codecs.core.jsonwrite cimport put_inner, put_string
 from fabric_codecs.core.marks cimport (
     ATTRIBUTES_COUNT, CORRELATIONID, FABLOSS, Value, Lead, attribute_of, is_reserved, leads,
 )
+from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
 
@@ -169,9 +173,13 @@ cdef list told_in(bytes raw):
 cdef dict native_rooms(Envelope envelope, Told* told, frozenset rooms):
     """The native entries by room: `{"_meta": [(name, raw JSON), ...]}`; those of other protocols, and what is no JSON, under "".
     Of two of one name the first counts, and none repeats a mark."""
+    cdef bytes written
     found = {"": []}
     if told.native.text == NULL:
         return found
+    written = plain_natives(told)
+    if written is not None:
+        return {"": [written]}
     seen = set()
     for name, value in envelope.native:
         room, slash, member = name.partition("/")
@@ -181,6 +189,46 @@ cdef dict native_rooms(Envelope envelope, Told* told, frozenset rooms):
             seen.add(name)
             found.setdefault(room, []).append((member, value))
     return found
+
+
+cdef bytes plain_natives(Told* told):
+    """What `put_rest` tells of native entries none of which has a room, written straight from where they are packed. None for
+    others, and for entries that are packed in another way than ours."""
+    cdef Writer packed, w
+    cdef Entries entries
+    cdef Entry entry
+    writer_init(&packed)
+    writer_init(&w)
+    try:
+        if not put_unbase64(&packed, told.native.text, told.native.size):
+            return None
+        put_u8(&w, c"[")
+        entries_of(&entries, packed.data, packed.size)
+        while next_entry(&entries, &entry):
+            if utf8_fault(entry.name, entry.name_size) >= 0 or (entry.name_size and memchr(entry.name, c"/", entry.name_size) != NULL):
+                return None
+            put(&w, b",[" if w.size > 1 else b"[", 2 if w.size > 1 else 1)
+            put_native_entry(&w, &entry)
+        if entries.left != 0:
+            return None
+        put_u8(&w, c"]")
+        return writer_bytes(&w)
+    finally:
+        writer_free(&packed)
+        writer_free(&w)
+
+
+cdef int put_native_entry(Writer* w, const Entry* entry) except -1:
+    put_string(w, entry.name, entry.name_size)
+    if entry.value == NULL:
+        return put(w, b",null]", 6)
+    put_u8(w, c",")
+    if utf8_fault(entry.value, entry.size) < 0:
+        put_string(w, entry.value, entry.size)
+        return put_u8(w, c"]")
+    put_u8(w, c'"')
+    put_base64(w, entry.value, entry.size)
+    return put(w, b'","base64"]', 11)
 
 
 cdef bint is_json(bytes value):
@@ -215,7 +263,10 @@ cdef int put_rest(Writer* w, list entries) except -1:
     cdef bytes raw
     if not entries:
         return 0
-    raw = msgspec.json.encode([native_entry(name, value) for name, value in entries])
+    if type(entries[0]) is bytes:  # `plain_natives`
+        raw = entries[0]
+    else:
+        raw = msgspec.json.encode([native_entry(name, value) for name, value in entries])
     put(w, b',"io.agentfabric/native":', 25)
     return put(w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
 

@@ -102,10 +102,26 @@ def lower(
     else:
         told = BARE_AT_MOST_ONCE if downgraded else BARE
         if as_published:
-            retain = (b"mqtt.retain", b"1") in [(name.encode(), value) for name, value in envelope.native]
+            retain = is_retained(envelope)
     return Translation(
         publish_of(topic, envelope.data, qos << 1 | (1 if as_published and retain else 0), packet_id, properties), told
     )
+
+
+cdef bint is_retained(Envelope envelope) except -1:
+    """Whether the original was: one of the native entries says so."""
+    cdef Told told
+    cdef Writer unused
+    cdef uint64_t seen = 0
+    cdef bint retain = False
+    cdef list kept = []
+    read_told(envelope, &told, kept)
+    writer_init(&unused)
+    try:
+        put_natives(&unused, &seen, envelope, &told, [], &retain)
+    finally:
+        writer_free(&unused)
+    return retain
 
 
 cdef bint is_stored(Envelope envelope):

@@ -2,36 +2,14 @@
 
 import asyncio
 
-import msgspec
 import pytest
 
-from fabric.client import Channel, DurableMember, Fabric, tenure
-from fabric.client.durable import cursor_subject
+from fabric.client import tenure
 from fabric.rules import cursor as rules
-from fabric.rules.cursor import CursorRecord
+from helpers.durable import numbers, publish, record_of, take
 from helpers.lane import opened
 from helpers.server import RunningServer
 from helpers.waiting import BOUND_S
-
-
-async def take(member: DurableMember, count: int) -> list[bytes]:
-    async with asyncio.timeout(BOUND_S):
-        return [(await anext(member)).data for _ in range(count)]
-
-
-async def publish(channel: Channel, *data: bytes) -> None:
-    async with channel.publisher() as out:
-        for one in data:
-            await out.send(one)
-
-
-async def record_of(fabric: Fabric, durable: str, pattern: str) -> CursorRecord:
-    stored = await fabric.session.state.get(cursor_subject(fabric.token, durable, pattern))
-    return msgspec.json.decode(stored.value, type=CursorRecord)
-
-
-def numbers(*values: int) -> list[bytes]:
-    return [b"%d" % value for value in values]
 
 
 async def test_a_cursor_is_written_while_messages_come(server: RunningServer) -> None:

@@ -6,38 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 
-from fabric.client import Channel, DurableMember, Fabric, tenure
-from fabric.client.durable import cursor_subject
+from fabric.client import Channel, Fabric, tenure
 from fabric.errors import Fenced, InvalidName, NameInUse
 from fabric.rules.accounts import Account
-from fabric.rules.cursor import ATTEMPTS_MAX, CursorRecord
+from fabric.rules.cursor import ATTEMPTS_MAX
+from helpers.durable import numbers, publish, record_of, take
 from helpers.lane import opened
 from helpers.server import RunningServer
 from helpers.waiting import BOUND_S
-
-
-async def take(member: DurableMember, count: int) -> list[bytes]:
-    """As many messages as that; the last one stays in hand."""
-    async with asyncio.timeout(BOUND_S):
-        return [(await anext(member)).data for _ in range(count)]
-
-
-async def publish(channel: Channel, *data: bytes) -> None:
-    async with channel.publisher() as out:
-        for one in data:
-            await out.send(one)
-
-
-async def record_of(fabric: Fabric, durable: str, pattern: str) -> CursorRecord:
-    stored = await fabric.session.state.get(cursor_subject(fabric.token, durable, pattern))
-    return msgspec.json.decode(stored.value, type=CursorRecord)
-
-
-def numbers(*values: int) -> list[bytes]:
-    return [b"%d" % value for value in values]
 
 
 async def test_the_next_process_goes_on_where_the_last_one_ended(server: RunningServer) -> None:

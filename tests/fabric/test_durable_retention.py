@@ -6,31 +6,16 @@ import msgspec
 import pytest
 
 from fabric import subjects
-from fabric.client import Channel, DurableMember
 from fabric.client.durable import cursor_subject
 from fabric.errors import CursorAhead
 from fabric.jetstream.layout import put_stream, streams
 from fabric.jetstream.server import requester
 from fabric.rules.accounts import Account
 from fabric.rules.cursor import CursorRecord
+from helpers.durable import numbers, publish, take
 from helpers.lane import connected, opened
 from helpers.server import RunningServer
 from helpers.waiting import BOUND_S
-
-
-async def take(member: DurableMember, count: int) -> list[bytes]:
-    async with asyncio.timeout(BOUND_S):
-        return [(await anext(member)).data for _ in range(count)]
-
-
-async def publish(channel: Channel, *data: bytes) -> None:
-    async with channel.publisher() as out:
-        for one in data:
-            await out.send(one)
-
-
-def numbers(*values: int) -> list[bytes]:
-    return [b"%d" % value for value in values]
 
 
 async def test_a_position_that_the_log_has_not_reached_is_told_and_can_be_given_up(

@@ -118,6 +118,60 @@ def test_a_result_is_what_it_says_or_whole(
     assert answer.get("fabcorr") == "aTo3"
 
 
+@pytest.mark.parametrize(
+    "name", ["source", "fabreply", "fabproto", "fabepoch", "fablive", "datacontenttype2", "A"]
+)
+def test_what_a_peer_may_not_say_of_itself_becomes_no_attribute_and_is_said_once(name: str) -> None:
+    request = lifted(call({"_meta": {f"io.agentfabric/{name}": "\u00e9vil"}}))
+    if name != "datacontenttype2":  # an attribute of another vocabulary
+        assert request.native == [(f"_meta/io.agentfabric/{name}", '"\u00e9vil"'.encode())]
+        assert request.get(name) != "\u00e9vil"
+    pairs: list[str] = []
+    json.loads(
+        lower(request).message, object_pairs_hook=lambda members: pairs.extend(key for key, _ in members)
+    )
+    assert pairs.count(f"io.agentfabric/{name}") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", "x" * 65),
+        ("id", ""),
+        ("time", "yesterday"),
+        ("expirytime", "2026-01-01"),
+        ("type", ""),
+        ("partitionkey", "a\nb"),
+    ],
+)
+def test_a_mark_that_is_no_such_attribute_is_kept_as_it_came(name: str, value: str) -> None:
+    request = lifted(call({"_meta": {f"io.agentfabric/{name}": value}}))
+    assert request.get(name) != value
+    assert request.native == [(f"_meta/io.agentfabric/{name}", packed(value))]
+
+
+def test_keys_hops_and_losses_are_marks() -> None:
+    meta = {
+        "io.agentfabric/idempotency-key": "k-1",
+        "io.agentfabric/fabhops": "3",
+        "io.agentfabric/loss": ["NO_METADATA"],
+        "io.agentfabric/native": [["k", "v"], ["k", None], ["b", "/w==", "base64"]],
+    }
+    request = lifted(call({"_meta": meta}))
+    assert [request.get(name) for name in ("fabkey", "fabhops", "fabloss")] == ["k-1", "3", "NO_METADATA"]
+    assert request.native == [("k", b"v"), ("k", None), ("b", b"\xff")]
+    again = json.loads(lower(request).message)["params"]["_meta"]
+    assert meta.items() <= again.items()
+
+
+def test_header_bytes_that_no_writer_of_ours_gives_are_shown_as_the_envelope_shows_them() -> None:
+    block = b"NATS/1.0\r\nce-id: \xe9\r\nce-source: /x/y\r\nce-type: t\r\nce-subject: a\xe9%FF\r\n\r\n"
+    received = Envelope.from_nats(b"", block, b"1")
+    meta = json.loads(lower(received).message)["params"]
+    assert meta["_meta"]["io.agentfabric/id"] == received.id == "\u00e9"
+    assert meta["uri"] == "fab://channel/a%C3%A9%FF"
+
+
 def test_text_that_says_more_than_the_structure_is_kept_beside_it() -> None:
     answer = lifted(result(content=[text_block('{"a": 1}')], structuredContent={"a": 1}, vendor=[1]))
     assert answer.data == b'{"a":1}'

@@ -154,7 +154,10 @@ cdef bytes send(Message* m, Lifted* to, list kept, bint is_new):
             continue
         if said is None or not is_named(field, b"configuration", 13):  # an event's was put there by `lower`
             keep(to, b"params/", 7, &m.rpc.s, field)
-    if said is None:
+    if said is None and not to.seen >> TYPE & 1 and is_string(&m.rpc.s, m.rpc.method, b"SendMessage", 11):
+        put(&to.block, b"ce-fabkind: request\r\nce-type: io.agentfabric.request\r\nce-fabver: 1.0\r\nce-fabmethod: SendMessage\r\n", 97)
+        to.seen |= 1ULL << FABKIND | 1ULL << TYPE | 1ULL << FABVER | 1ULL << FABMETHOD
+    elif said is None:
         put(&to.block, b"ce-fabkind: request\r\n", 21)
         tell(to, TYPE, <const unsigned char*><const char*>b"io.agentfabric.request", 22)
         tell(to, FABVER, <const unsigned char*>(new_version if is_new else old_version), 3)

@@ -5,7 +5,7 @@ import click
 from fabric.cli.client import Target, client_options, connected, run
 from fabric.cli.output import emit, exit_code, note, report
 from fabric.client import Fabric
-from fabric.client.dead import Holder, Letter
+from fabric.client.dead import DeadLetter, Kind
 from fabric.errors import FabricError
 
 __all__ = ["command"]
@@ -27,7 +27,7 @@ def command() -> None:
 @_kind
 @_holder
 @client_options
-def ls(kind: Holder | None, holder: str | None, target: Target, as_json: bool) -> None:
+def ls(kind: Kind | None, holder: str | None, target: Target, as_json: bool) -> None:
     """List dead letters, oldest first: number, holder, cause."""
     letters = run(_letters(target, kind, holder))
     for letter in letters:
@@ -62,7 +62,7 @@ def show(number: int, target: Target, as_json: bool) -> None:
 @client_options
 def redrive(
     numbers: tuple[int, ...],
-    kind: Holder | None,
+    kind: Kind | None,
     holder: str | None,
     everything: bool,
     target: Target,
@@ -78,22 +78,22 @@ def redrive(
     return run(_redrive(target, numbers, kind, holder, as_json=as_json))
 
 
-async def _letters(target: Target, kind: Holder | None, holder: str | None) -> list[Letter]:
+async def _letters(target: Target, kind: Kind | None, holder: str | None) -> list[DeadLetter]:
     async with connected(target) as fabric:
         return await _select(fabric, kind, holder)
 
 
-async def _select(fabric: Fabric, kind: Holder | None, holder: str | None) -> list[Letter]:
+async def _select(fabric: Fabric, kind: Kind | None, holder: str | None) -> list[DeadLetter]:
     return [letter async for letter in fabric.dead.letters(kind=kind, holder=holder)]
 
 
-async def _letter(target: Target, number: int) -> Letter:
+async def _letter(target: Target, number: int) -> DeadLetter:
     async with connected(target) as fabric:
         return await fabric.dead.letter(number)
 
 
 async def _redrive(
-    target: Target, numbers: tuple[int, ...], kind: Holder | None, holder: str | None, *, as_json: bool
+    target: Target, numbers: tuple[int, ...], kind: Kind | None, holder: str | None, *, as_json: bool
 ) -> int:
     worst = 0
     async with connected(target) as fabric:
@@ -112,7 +112,7 @@ async def _redrive(
     return worst
 
 
-def _facts(letter: Letter) -> dict[str, object]:
+def _facts(letter: DeadLetter) -> dict[str, object]:
     envelope = letter.envelope
     facts: dict[str, object] = {
         "number": letter.number,

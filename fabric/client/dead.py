@@ -31,14 +31,14 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.names import decode_level, encode_level
 from fabric_codecs.nats.headers import number_in, server_value_in, value_in
 
-__all__ = ["DeadLetters", "Holder", "Letter", "bury"]
+__all__ = ["DeadLetter", "DeadLetters", "Kind", "bury"]
 
-Holder = Literal["queue", "inbox", "member"]
+Kind = Literal["queue", "inbox", "member"]
 
 
 async def bury(
     identity: Identity,
-    kind: Holder,
+    kind: Kind,
     holder: str,
     origin: Origin,
     header: bytes,
@@ -59,7 +59,7 @@ async def bury(
     return Receipt(value_in(header, b"ce-id").decode("latin-1"), DEAD_STREAM, abs(outcome), outcome < 0)
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One dead letter. `number` names it in `redrive`; `envelope` is the message as it was,
     `header` the letter's own header block."""
 
@@ -84,15 +84,15 @@ class DeadLetters:
         self._identity = identity
 
     async def letters(
-        self, *, kind: Holder | None = None, holder: str | None = None
-    ) -> AsyncIterator[Letter]:
+        self, *, kind: Kind | None = None, holder: str | None = None
+    ) -> AsyncIterator[DeadLetter]:
         """Letters, oldest first: all, or those of one kind or holder. Raises PermissionDenied, Refused."""
         pattern = subjects.dead(kind or "*", encode_level(holder) if holder else "*", "*")
         async for page in self._identity.link.reader.pages(DEAD_STREAM, pattern, 1):
             for stored in page:
                 yield _letter(stored)
 
-    async def letter(self, number: int) -> Letter:
+    async def letter(self, number: int) -> DeadLetter:
         """One letter. Raises NoSuchLetter, PermissionDenied, Refused."""
         page = await self._identity.link.reader.page(
             DEAD_STREAM, subjects.dead("*", "*", "*"), number, batch=1
@@ -113,7 +113,7 @@ class DeadLetters:
             return await self._say_again(letter)
         return await self._ask({"redrive": number})
 
-    async def _say_again(self, letter: Letter) -> Receipt:
+    async def _say_again(self, letter: DeadLetter) -> Receipt:
         # On a channel nobody may speak for the first sender, a node no more than we: it comes from us.
         identity = self._identity
         subject = subjects.durable(identity.token, subjects.channel_of(letter.origin.subject))
@@ -133,10 +133,10 @@ class DeadLetters:
         return msgspec.convert(answer, Receipt)
 
 
-def _letter(stored: Stored) -> Letter:
+def _letter(stored: Stored) -> DeadLetter:
     _, _, kind, holder, buried_by = stored.subject.decode().split(".")
     header = stored.header
-    return Letter(
+    return DeadLetter(
         number=stored.sequence,
         kind=kind,
         holder=decode_level(holder),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fabric.client import Fabric
-from fabric.client.dead import Letter, bury
+from fabric.client.dead import DeadLetter, bury
 from fabric.connect import connect
 from fabric.errors import CallFailed, NoSuchLetter, Refused
 from fabric.jetstream.layout import DEAD_STREAM, JOBS_PER_SOURCE, put_stream, streams
@@ -35,11 +35,11 @@ async def both(server: RunningServer, name: str) -> AsyncIterator[Fabric]:
         yield found
 
 
-async def letters(fab: Fabric, holder: str) -> list[Letter]:
+async def letters(fab: Fabric, holder: str) -> list[DeadLetter]:
     return [letter async for letter in fab.dead.letters(holder=holder)]
 
 
-async def kill(fab: Fabric, count: int = 1) -> list[Letter]:
+async def kill(fab: Fabric, count: int = 1) -> list[DeadLetter]:
     """Have so many jobs die."""
     for number in range(count):
         await fab.queue(fab.name).put(b"%d" % number, id=f"job-{number}")

@@ -3,22 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import pytest
 
-from fabric.client import Fabric, Receipt
+from fabric.client import Receipt
 from fabric.client.job import Job
 from fabric.client.worker import Worker
-from fabric.errors import InvalidName, LimitExceeded, NotHeld, PermissionDenied, Refused
-from fabric.jetstream.layout import JOBS_PER_SOURCE
+from fabric.errors import InvalidName, NotHeld, PermissionDenied
 from fabric.rules import retry
 from fabric.subjects import job as job_subject
 from fabric_codecs.envelope import Envelope
-from helpers.lane import opened
-from helpers.queues import queue_node
+from helpers.queues import letters, queue_node, take
+from helpers.queues import worker_named as both
 from helpers.server import RunningServer
-from helpers.waiting import BOUND_S, until
+from helpers.waiting import until
 
 
 @pytest.fixture
@@ -35,14 +33,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def both(server: RunningServer, name: str, *queues: str) -> AsyncIterator[Fabric]:
-    """A name that puts and works."""
-    credentials = server.credentials(name, queues=queues)
-    async with opened(server, name, credentials=credentials) as fabric, asyncio.timeout(BOUND_S):
-        yield fabric
-
-
-@asynccontextmanager
 async def working(worker: Worker) -> AsyncIterator[Worker]:
     """A worker with a handler, for as long as the block lasts."""
 
@@ -56,21 +46,6 @@ async def working(worker: Worker) -> AsyncIterator[Worker]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def take(fabric: Fabric, queue: str, count: int, **options: Any) -> list[Job]:
-    """So many jobs, acknowledged."""
-    jobs = []
-    async for job in fabric.queue(queue).work(**options):
-        await job.ack()
-        jobs.append(job)
-        if len(jobs) == count:
-            return jobs
-    raise AssertionError("the worker ended")
-
-
-async def letters(fabric: Fabric, queue: str) -> list[Any]:
-    return [letter async for letter in fabric.dead.letters(kind="queue", holder=queue)]
 
 
 pytestmark = pytest.mark.usefixtures("node")
@@ -299,60 +274,6 @@ async def test_an_expired_job_is_counted_and_given_to_nobody(server: RunningServ
         assert seen == [b"new"]
 
 
-async def test_a_full_queue_refuses_with_depth_and_share(server: RunningServer) -> None:
-    async with both(server, "q-full") as fabric, both(server, "q-full-2") as other:
-        for _ in range(JOBS_PER_SOURCE):
-            await fabric.queue("q-full").put(b"x")
-        with pytest.raises(Refused) as refused:
-            await fabric.queue("q-full").put(b"one too many")
-        await other.queue("q-full").put(b"another source has room")
-        error = refused.value
-        assert (error.reason, error.depth, error.share) == ("full", JOBS_PER_SOURCE, 1.0)
-        assert error.retry_after_ms > 0
-        assert "q-full" in str(error)
-
-
-async def test_a_putter_tells_every_outcome_and_how_deep_the_queue_is(server: RunningServer) -> None:
-    outcomes: list[Receipt | Refused] = []
-    async with both(server, "q-out") as fabric:
-        queue = fabric.queue("q-out")
-        async with queue.putter(window=256, on_outcome=lambda _, outcome: outcomes.append(outcome)) as out:
-            for _ in range(100):
-                await out.send(b"x")
-            await out.settle()
-            await until(lambda: queue._depth[0], "it was looked at")
-            await out.send(b"x")
-        assert (out.accepted, out.refused) == (JOBS_PER_SOURCE, 101 - JOBS_PER_SOURCE)
-        last = outcomes[-1]
-        assert isinstance(last, Refused)
-        assert (last.depth, last.share) == (JOBS_PER_SOURCE, 1.0)
-
-
-async def test_a_putters_jobs_have_their_own_priority_and_key(server: RunningServer) -> None:
-    async with both(server, "q-each", "q-each") as fabric:
-        async with fabric.queue("q-each").putter() as out:
-            await out.send(b"high", priority=9)
-            await out.send(b"plain")
-            await out.send(b"keyed", key="k/1", id="own")
-        jobs = {job.data: job for job in await take(fabric, "q-each", 3)}
-        assert [jobs[name].envelope.get("fabpriority") for name in (b"high", b"plain", b"keyed")] == [
-            "9",
-            None,
-            None,
-        ]
-        assert [jobs[name].key for name in (b"high", b"plain", b"keyed")] == [None, None, "k/1"]
-        assert jobs[b"keyed"].id == "own"
-
-
-async def test_a_job_put_again_under_its_id_is_stored_once(server: RunningServer) -> None:
-    async with both(server, "q-once", "q-once") as fabric:
-        first = await fabric.queue("q-once").put(b"x", id="a", once=True)
-        second = await fabric.queue("q-once").put(b"x", id="a", once=True)
-        assert (first.duplicate, second.duplicate) == (False, True)
-        await fabric.queue("q-once").put(b"end")
-        assert [job.data for job in await take(fabric, "q-once", 2)] == [b"x", b"end"]
-
-
 @pytest.mark.parametrize("name", ["", "x" * 241, "back\\slash"])
 async def test_a_name_that_no_queue_can_have_is_refused(server: RunningServer, name: str) -> None:
     async with both(server, "q-name") as fabric:
@@ -365,29 +286,6 @@ async def test_a_priority_that_there_is_not_is_refused(server: RunningServer, pr
     async with both(server, "q-prio-no") as fabric:
         with pytest.raises(InvalidName, match="0 to 9"):
             await fabric.queue("q").put(b"x", priority=priority)
-
-
-async def test_a_job_that_would_not_fit_into_a_dead_letter_is_refused_when_it_is_put(
-    server: RunningServer,
-) -> None:
-    async with both(server, "q-large") as fabric:
-        large = bytes(fabric.session.connection.writer.payload_max - 1000)
-        with pytest.raises(LimitExceeded, match="dead letter"):
-            await fabric.queue("q-large").put(large)
-        async with fabric.queue("q-large").putter() as out:
-            with pytest.raises(LimitExceeded, match="dead letter"):
-                await out.send(large)
-
-
-async def test_the_largest_job_fits_into_a_dead_letter(server: RunningServer) -> None:
-    async with both(server, "q-largest", "q-largest") as fabric:
-        queue = fabric.queue("q-largest")
-        await queue.put(bytes(fabric.session.connection.writer.payload_max - 5000))
-        async for job in queue.work():
-            await job.dead("z" * 10_000)
-            break
-        (letter,) = await letters(fabric, "q-largest")
-        assert len(letter.envelope.data) > 1_000_000
 
 
 async def test_a_job_that_names_another_source_is_buried(server: RunningServer) -> None:

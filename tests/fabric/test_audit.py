@@ -1,5 +1,6 @@
 """The audit: accounts of those who hold messages, beside what the log says."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -9,12 +10,16 @@ from fabric import subjects
 from fabric.client import Fabric, Finding
 from fabric.client.audit import unsettled
 from fabric.client.durable import cursor_subject
+from fabric.client.job import Job
 from fabric.errors import PermissionDenied
 from fabric.rules.accounts import Account, Extent, Holder
 from fabric.rules.cursor import CursorRecord
 from helpers.cli import fabric as command
+from helpers.inbox_world import served
 from helpers.lane import opened
+from helpers.queues import queue_node
 from helpers.server import RunningServer
+from helpers.waiting import BOUND_S, until
 
 
 async def finding_of(fabric: Fabric, name: str) -> Finding:
@@ -68,6 +73,60 @@ async def test_holders_of_every_kind_are_shown(server: RunningServer, kind: str)
         found = await finding_of(fabric, "mine")
         assert (found.kind, found.key, found.state, found.balanced) == (kind, "some.key", "closed", True)
         assert found.account.dead == 3
+
+
+async def test_the_account_of_an_inbox_holds(server: RunningServer) -> None:
+    async with (
+        served(server),
+        opened(server, "aud-sender") as sender,
+        opened(server, "aud-box") as fabric,
+        fabric.agent("aud-box") as me,
+        me.inbox() as inbox,
+    ):
+        for number in range(3):
+            await sender.inbox("aud-box").send(b"%d" % number)
+        async with asyncio.timeout(BOUND_S):
+            for _ in range(2):  # the first is settled
+                await anext(inbox)
+        await inbox.commit()
+        found = await finding_of(fabric, "aud-box")
+        assert (found.kind, found.state, found.account.delivered) == ("inbox", "live", 1)
+        assert (found.in_log, found.balanced) == (2, True)
+
+
+async def test_the_account_of_a_queues_worker_holds(server: RunningServer) -> None:
+    credentials = server.credentials("aud-work", queues=("aud-work",))
+    async with queue_node(server), opened(server, "aud-work", credentials=credentials) as fabric:
+        queue, gate = fabric.queue("aud-work"), asyncio.Event()
+        for number in range(3):
+            await queue.put(b"%d" % number)
+
+        async def handle(job: Job) -> None:
+            if job.data != b"0":
+                await gate.wait()
+
+        worker = queue.work(handle)
+
+        async def work() -> None:
+            await worker
+
+        working = asyncio.create_task(work())
+        await until(lambda: worker.account.delivered == 1, "the first is settled")
+        async with asyncio.timeout(BOUND_S):
+            while not (found := await fabric.audit("aud-work")):
+                pass  # its record is written once a second
+        assert [(one.kind, one.state, one.balanced) for one in found] == [("queue", "live", True)]
+        gate.set()
+        await until(lambda: worker.account.delivered == 3, "all are")
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        (closed,) = await fabric.audit("aud-work")
+        assert (closed.state, closed.account.delivered, closed.in_log, closed.balanced) == (
+            "closed",
+            3,
+            0,
+            True,
+        )
 
 
 async def test_an_account_that_lost_something_does_not_hold(server: RunningServer) -> None:

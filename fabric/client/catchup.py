@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from fabric.clock import monotonic
 from fabric.errors import Refused, Unreachable
 from fabric.jetstream.read import LogReader, Stored
-from fabric.rules.paging import PageSize
+from fabric.rules.paging import SIZE_MAX, PageSize
 from fabric.subjects import channel_of
 from fabric_codecs.names import is_pattern
 
@@ -36,9 +36,6 @@ class Taker(Protocol):
 
     def has_room(self, data: bytes) -> bool:
         """Whether this message can be taken now."""
-
-    async def room(self) -> int:
-        """Until there is room; for how many messages. Ends with the reader's next step, or with the task."""
 
 
 def as_fed(subject: bytes) -> bytes:
@@ -83,9 +80,9 @@ class Reading:
         """Whether it was looked at for long enough to say that what is not there will not come."""
         return self._empty > EMPTY_READS_MAX
 
-    async def page(self) -> bool:
-        """Another page. True when nothing was after it. Raises what makes reading again useless."""
-        limit = await self._taker.room()
+    async def page(self, limit: int = SIZE_MAX) -> bool:
+        """Another page, of at most so many messages; it ends where the taker has no room. True when nothing
+        was after it. Raises what makes reading again useless."""
         try:
             if self._alone:
                 # What a channel's only source has written so far is read by its literal subject: among 10,000

@@ -53,7 +53,7 @@ class Feed:
         self.live_forged = 0
         self.is_over = False
         self.failure: FabricError | None = None
-        self._hides_system = pattern[0] in "*>"  # `$`-topics never match a root wildcard
+        self.hides_system = pattern[0] in "*>"  # `$`-channels never match a root wildcard
         now = monotonic()
         self.lanes = {
             (shard, index): Lane(self, shard, one, now)
@@ -161,16 +161,16 @@ class Feed:
         self.live_counter.observe(subject, *mark_of(header))
         if not source_agrees(subject, header):
             self.live_forged += 1
-        elif not self.hides(subject):
+        elif not (self.hides_system and self.is_system(subject)):
             self.live_delivered += 1
             envelope = Envelope.from_nats(subject, header, data)
             hand_to_all(self._handlers, envelope)
             for guest in self._queues:
                 guest.take_live(envelope)
 
-    def hides(self, subject: bytes) -> bool:
-        """Whether this is a `$`-channel that the pattern does not mean."""
-        return self._hides_system and subjects.channel_of(subject.decode()).startswith("$")
+    def is_system(self, subject: bytes) -> bool:
+        """Whether this is a `$`-channel."""
+        return subjects.channel_of(subject.decode()).startswith("$")
 
     # Asked by the session
 

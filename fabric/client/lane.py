@@ -21,7 +21,6 @@ from fabric.errors import FabricError, InternalError
 from fabric.jetstream.layout import channel_stream
 from fabric.jetstream.read import Stored
 from fabric.rules.ledger import Ledger
-from fabric.rules.paging import SIZE_MAX
 from fabric.rules.repair import Track, Truncated, Verdict
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import positions, source_agrees, value_in
@@ -94,9 +93,10 @@ class Owner(Protocol):
     link: Link
     pattern: str
     is_over: bool
+    hides_system: bool
 
-    def hides(self, subject: bytes) -> bool:
-        """Whether the pattern does not mean this channel after all."""
+    def is_system(self, subject: bytes) -> bool:
+        """Whether this is a channel that `hides_system` is about."""
 
     def fail(self, error: FabricError) -> None:
         """Nothing more will come, for anybody."""
@@ -167,7 +167,7 @@ class Lane:
         if not source_agrees(subject, header):
             self.forged += 1
             return
-        if self.feed.hides(subject):
+        if self.feed.hides_system and self.feed.is_system(subject):
             return
         key, retried = value_in(header, b"ce-id"), b"\r\nFab-Retry: " in header
         if not self.ledger.admit(subject, key, retried):
@@ -220,10 +220,6 @@ class Lane:
     def has_room(self, data: bytes) -> bool:
         """Always: who follows and has none leaves."""
         return True
-
-    async def room(self) -> int:
-        """As many as a page holds."""
-        return SIZE_MAX
 
     def _tell(self) -> None:
         ranges, self.track.truncated = self.track.truncated, []

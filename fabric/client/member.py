@@ -186,6 +186,7 @@ class Member:
             return
         self._closed = True
         self.handler = ignore
+        self._space.set()
         tasks = [task for seat in self._seats.values() if (task := seat.leave()) is not None]
         if self._feed is not None:
             self._live_after = self._feed.live_tally
@@ -205,6 +206,7 @@ class Member:
     def fail(self, error: FabricError) -> None:
         """Nothing more will come: reading again would fail again. Called by its feed and seats."""
         self.failure = self.failure or error
+        self._space.set()
         self._arrival.set()
         self._end.set()
 
@@ -247,7 +249,7 @@ class Member:
             await self._arrival.wait()
         envelope = self._queue.popleft()
         self._queued_bytes -= len(envelope.data)
-        if len(self._queue) <= QUEUE_MESSAGES_MAX // 2:
+        if not self._is_half_full:
             self._space.set()
         return envelope
 
@@ -259,13 +261,17 @@ class Member:
         )
 
     async def room(self) -> int:
-        """Until the queue is half empty; for how many messages it has room."""
+        """Until the queue is half empty, or all is over; for how many messages it has room."""
         if not self.queues:
             return SIZE_MAX
-        while len(self._queue) > QUEUE_MESSAGES_MAX // 2 or self._queued_bytes > QUEUE_BYTES_MAX // 2:
+        while not self.is_over and self._is_half_full:
             self._space.clear()
-            await self._space.wait()  # ends with the reader's next step or with close, which cancels the task
-        return QUEUE_MESSAGES_MAX - len(self._queue)
+            await self._space.wait()  # ends with the reader's next step, or with this member
+        return max(QUEUE_MESSAGES_MAX - len(self._queue), 1)
+
+    @property
+    def _is_half_full(self) -> bool:
+        return len(self._queue) > QUEUE_MESSAGES_MAX // 2 or self._queued_bytes > QUEUE_BYTES_MAX // 2
 
     def deliver(self, envelope: Envelope, log: str, subject: bytes, sequence: int) -> None:
         """One message, for which there is room. Called by its seats."""

@@ -206,7 +206,7 @@ class Seat:
         header = message.header
         if not source_agrees(subject, header):
             self._tally = self._tally.plus(Tally(forged=1))
-        elif self.lane.feed.hides(subject):
+        elif self.lane.feed.hides_system and self.lane.feed.is_system(subject):
             pass
         elif self._ledger is None or self._ledger.admit(
             subject, value_in(header, b"ce-id"), b"\r\nFab-Retry: " in header
@@ -235,18 +235,17 @@ class Seat:
     async def _catch_up(self) -> None:
         strand, lane, shelf = self.strand, self.lane, self._shelf
         reading = Reading(lane.feed.link.reader, lane.stream, lane.filter, strand.position, self)
-        may_ride = True
+        may_ride, rides = True, False
         while not self.host.is_over:  # a cancellation can be lost in a wait that has just ended
-            await self.room()
+            limit = await self.room()  # first: who waits for room must not take a place from others
             async with lane.feed.link.pages:
-                rides = may_ride and await shelf.is_better(self)
-                at_end = not rides and await reading.page()
+                rides = may_ride and not rides and await shelf.is_better(self)
+                at_end = not rides and await reading.page(limit)
             if rides:
                 # Who had no room reads alone until it follows again: a slow reader needs little at a time.
                 may_ride = await shelf.ride(self)
                 reading.go_on_from(strand.position)
-                async with lane.feed.link.pages:
-                    at_end = await reading.page()
+                continue
             self.read_to(reading.position)
             if may_ride:
                 shelf.has_read(self, reading.left, reading.each_s)

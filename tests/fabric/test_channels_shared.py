@@ -11,6 +11,7 @@ from fabric.client.gate import Gate
 from fabric.client.member import QUEUE_MESSAGES_MAX
 from fabric.config import LimitsSettings
 from fabric.node.metrics import NodeCollector
+from fabric.rules.together import AT_ONCE
 from fabric.subjects import shard
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened
@@ -163,6 +164,19 @@ async def test_stuck_members_hold_little_and_slow_nobody_and_read_it_all_later(s
             assert (member.truncated, member.missed) == (0, 0)
         await channel.publish(b"end")
         assert [await data_of(member, 1) for member in stuck] == [[b"end"]] * 5
+
+
+async def test_stuck_late_members_take_no_place_from_others_and_can_leave(server: RunningServer) -> None:
+    ear = Ear()
+    async with opened(server, "sh-places") as fabric:
+        channel = fabric.channel("sh.places")
+        await publish_all(fabric, "sh.places", numbered(3000))
+        async with AsyncExitStack() as stack, asyncio.timeout(BOUND_S):
+            for _ in range(2 * AT_ONCE):
+                stuck = await stack.enter_async_context(channel.join(since="beginning"))
+            await until(lambda: len(stuck._queue) > QUEUE_MESSAGES_MAX // 2, "they are stuck")
+            await stack.enter_async_context(channel.join(ear, since="beginning"))
+            await until(lambda: ear.heard == numbered(3000), "a late member has all")
 
 
 async def retried(fabric: Fabric, channel: str, copies: list[tuple[str, bool]]) -> None:

@@ -31,6 +31,7 @@ BOXES_AT_ONCE = 256  # records in one turn: with COMMIT_S this bounds the writes
 READS_AT_ONCE = 4  # pages of up to 4 MiB each
 QUEUED_BYTES_MAX = 64 << 20  # of all inboxes together, in this process
 PROBES_AT_ONCE = 64
+CLOSED_AT_ONCE = 64  # each asks a node to take out what is settled, and a node serves 256 at once
 GATE_LOOK_S = 1.0
 LOOKS_MAX = 10_000  # inboxes written to, of which it is known when their gate was looked at
 
@@ -160,7 +161,9 @@ class InboxKeeper:
 
     async def close(self) -> None:
         """The connection ends: every inbox is closed, its letters stay."""
-        await asyncio.gather(*(box.close() for box in list(self._boxes.values())))
+        boxes = list(self._boxes.values())
+        for start in range(0, len(boxes), CLOSED_AT_ONCE):
+            await asyncio.gather(*(box.close() for box in boxes[start : start + CLOSED_AT_ONCE]))
 
 
 _keepers: WeakKeyDictionary[Link, InboxKeeper] = WeakKeyDictionary()

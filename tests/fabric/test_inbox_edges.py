@@ -260,3 +260,19 @@ async def test_the_gate_is_looked_at_once_a_second_whoever_sends(server: Running
         assert b"%full.ibe-gated" in first.gate_lines()
         assert (first.gate_lines(), second.gate_lines()) == (b"", b"")
         assert sender.inbox("ibe-other").gate_lines()
+
+
+async def test_a_session_that_ends_closes_all_its_inboxes(server: RunningServer, node: InboxNode) -> None:
+    count = 150
+    async with opened(server, "*", credentials=server.creds) as fabric:
+        agents = [fabric.agent(f"ibe-many-{number}") for number in range(count)]
+        crew = fabric.crew(agents)
+        await crew.__aenter__()
+        inboxes = [agent.inbox(lambda _: None) for agent in agents]
+        for inbox in inboxes:
+            await inbox.__aenter__()
+            await fabric.inbox(inbox.name).send("x")
+        await until(lambda: all(inbox.account.delivered for inbox in inboxes), "all were handed out")
+    records = [await node.record(agent.name) for agent in agents]
+    assert [record.open for record in records] == [False] * count
+    assert {record.account.delivered for record in records} == {1}

@@ -23,6 +23,7 @@ from helpers.specimens import (
     MESSAGES,
     NOW_US,
     SPECIMENS,
+    TRACE,
     kafka_batch,
     mcp_call,
     mqtt_publish,
@@ -73,6 +74,36 @@ def test_the_same_protocol_passes_every_byte(protocol: Protocol) -> None:
         translate(SPECIMENS[protocol], protocol, protocol, "strict", **KNOWN).message == SPECIMENS[protocol]
     )
     assert explain(protocol, protocol) == ()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_hop_says_its_trace_and_nothing_else_changes(protocol: Protocol) -> None:
+    hop = "00-11111111111111111111111111111111-2222222222222222-01"
+    sent = SPECIMENS[protocol]
+    passed = translate(sent, protocol, protocol, traceparent=hop, **KNOWN).message
+    if protocol in ("a2a", "mqtt311"):
+        assert passed == sent  # its trace is an HTTP header, or nowhere
+        return
+    assert hop.encode() in passed
+    if protocol == "kafka":  # a checksum covers it
+        records = [decode_batch(one).records[0] for one in (sent, passed)]
+        assert [header for header in records[1].headers if header[0] != "traceparent"] == [
+            header for header in records[0].headers if header[0] != "traceparent"
+        ]
+    else:
+        assert passed.replace(hop.encode(), TRACE.encode()) == sent
+    bare = {"mcp": b'{"jsonrpc":"2.0","id":1,"method":"ping"}', "mqtt5": mqtt_publish(b"x")}
+    bare |= {"kafka": kafka_batch(b"x", None, [])}
+    again = translate(bare[protocol], protocol, protocol, traceparent=hop, **KNOWN).message
+    assert again.count(hop.encode()) == 1
+
+
+def test_an_expiry_is_less_by_what_the_message_waited() -> None:
+    for waited_s, left in ((0, 30), (10, 20), (30, 1), (99, 1)):
+        passed = translate(EXPIRING, "mqtt5", "mqtt5", waited_s=waited_s, **KNOWN).message
+        packet = decode(passed, 5)
+        assert isinstance(packet, Publish)
+        assert packet.properties.message_expiry_s == left
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)

@@ -68,6 +68,11 @@ class Properties:
         subscription_ids_available: int | None = None,
         shared_subscription_available: int | None = None,
     ) -> None: ...
+    def passed_on(self, traceparent: str | None = None, waited_s: int = 0) -> Properties:
+        """A copy for the next hop of a PUBLISH: the first user property traceparent says that one, at the end
+        when there was none, and the expiry is less by what the message waited (at least 1). Every other byte
+        stays. Raises CodecError for what no PUBLISH has."""
+
     def asdict(self) -> dict[str, Any]:
         """The fields that are there, in their order on the wire."""
 

@@ -10,6 +10,7 @@ checks what is built from fields. Below: `fields`, `table`. Above: `publish`, `w
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from fabric_codecs.core.reader cimport Reader, read_u8, read_u16, read_u32, reader_init, take
 from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, writer_bytes, writer_free, writer_init
@@ -25,6 +26,7 @@ from fabric_codecs.mqtt.table import TABLE
 cdef enum:
     CODES = 64  # property identifiers end at 0x2A
     REASON_STRING = 0x1F, AUTHENTICATION_METHOD = 0x15, AUTHENTICATION_DATA = 0x16
+    PUBLISH_PLACE = 1 << 3
     CONNECTS = 1 << 1 | 1 << 2 | 1 << 15  # where Authentication Data may stand
 
 # The table, compiled into arrays that a decoder can index.
@@ -87,6 +89,34 @@ cdef class Properties:
 
     def asdict(self):
         return dict(self.given())
+
+    def passed_on(self, str traceparent=None, int waited_s=0):
+        """A copy for the next hop: the first user property traceparent says that one, at the end when there was none, and the
+        expiry is less by what the message waited (at least 1). Every other byte stays. Raises CodecError."""
+        cdef bytes section = self.section if self.section is not None else section_of(self, PUBLISH_PLACE)
+        cdef bint is_told = traceparent is None
+        cdef Reader r
+        cdef Property one
+        cdef Writer w
+        cdef Py_ssize_t start = 0
+        reader_init(&r, <const unsigned char*>PyBytes_AS_STRING(section), 0, PyBytes_GET_SIZE(section))
+        writer_init(&w)
+        try:
+            while next_property(&r, &one):
+                if one.code == MESSAGE_EXPIRY and waited_s > 0:
+                    put_u8(&w, MESSAGE_EXPIRY)
+                    put_u32(&w, one.number - waited_s if one.number > <uint32_t>waited_s else 1)
+                elif not is_told and one.code == USER and one.name_size == 11 and memcmp(one.name, b"traceparent", 11) == 0:
+                    put_property(&w, USER, (("traceparent", traceparent),), PUBLISH_PLACE)
+                    is_told = True
+                else:
+                    put(&w, r.base + start, r.at - start)
+                start = r.at
+            if not is_told:
+                put_property(&w, USER, (("traceparent", traceparent),), PUBLISH_PLACE)
+            return properties_of(writer_bytes(&w), self.seen | (<uint64_t>1 << USER if traceparent is not None else 0), PUBLISH_PLACE)
+        finally:
+            writer_free(&w)
 
     def __eq__(self, other):
         if not isinstance(other, Properties):

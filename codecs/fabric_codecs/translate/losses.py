@@ -58,5 +58,7 @@ class Translation(msgspec.Struct, Generic[M], frozen=True):
 def loss_codes(losses: Iterable[Loss], so_far: str = "") -> str:
     """Loss codes as `fabloss` carries them: those `so_far`, then these; comma-separated, once each; empty
     when nothing was lost. Codes that this version does not know are passed on."""
+    if not losses and "," not in so_far:
+        return so_far
     codes = (*so_far.split(","), *(loss.code.value for loss in losses))
     return ",".join(dict.fromkeys(code for code in codes if code))

@@ -27,6 +27,7 @@ from fabric_codecs.mqtt.properties import NONE
 from fabric_codecs.translate.lift import LIFTS, Protocol, nameless, publish_of
 from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
 from fabric_codecs.translate.lower import LOWERS
+from fabric_codecs.translate.passing import pass_on
 
 __all__ = ["LossRefused", "Policy", "translate"]
 
@@ -67,16 +68,19 @@ def translate(
     to: str | None = None,
     trusted: bool = False,
     structured: bool = False,
+    traceparent: str | None = None,
+    waited_s: int = 0,
 ) -> Translation[bytes]:
     """`message` of protocol `source` as a message of `target`, in the forms that `lift` names.
 
     `origin`, `now_us`, `fresh_id`, `topic`, `partition` and `trusted` are what `lift` asks for, `to` is the
     channel that it goes to (the message's own subject by default). `structured` writes and reads MQTT 3.1.1
-    payloads as CloudEvents in JSON. Raises CodecError for a message that cannot be translated, LossRefused
-    for one that would lose something under `strict`.
+    payloads as CloudEvents in JSON. `traceparent` and `waited_s` are the hop's, for `pass_on`. Raises
+    CodecError for a message that cannot be translated, LossRefused for one that would lose something under
+    `strict`.
     """
     if source == target:
-        return Translation(message)
+        return Translation(pass_on(message, source, traceparent=traceparent, waited_s=waited_s))
     if not structured and source in ("mqtt5", "mqtt311") and target in ("mqtt5", "mqtt311"):
         translated = _between_versions(message, source)
     else:

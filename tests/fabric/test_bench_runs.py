@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from fabric_bench import runner
 from fabric_bench.plans import DurablePlan, Place, Specimen
-from fabric_bench.scenarios import call, catchup, durable, join, live, register
+from fabric_bench.scenarios import call, catchup, durable, join, live, queue, register, storm
 from fabric_bench.worker import RunFailed, Worker
 
 ROWS = {
@@ -19,9 +19,15 @@ ROWS = {
     "catchup": {f"catchup.{channels}": {"nats_py"} for channels in (1, 10)},
     "register": {
         "register.rate": {"nats_py"},
-        **dict.fromkeys(("register.flatness", "register.bytes_per_agent", "register.find_us"), set()),
+        **{key: set() for key in ("register.flatness", "register.bytes_per_agent", "register.find_us")},
     },
-    "join": dict.fromkeys(("join.p99_ms", "join.publish_flatness", "join.spread", "join.even"), set()),
+    "queue": {"queue.take_ack": {"nats_py"}},
+    "storm": {
+        f"storm.{name}{kind}": set()
+        for name in ("neighbour_p99_ratio", "jain", "node_mb", "recovery_s")
+        for kind in ("", ".colliding", ".apart")
+    },
+    "join": {key: set() for key in ("join.p99_ms", "join.publish_flatness", "join.spread", "join.even")},
 }
 KEYS = {"id", "what", "unit", "better", "ours", "against", "goal", "met", "lost", "duplicated", "runs"}
 
@@ -37,6 +43,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catchup, "LATE_MEMBERS", {1: 1, 10: 2})
     monkeypatch.setattr(register, "AGENTS_QUICK", 2000)
     monkeypatch.setattr(join, "CHANNELS_QUICK", 2000)
+    monkeypatch.setattr(queue, "SOURCES_QUICK", 50)
+    monkeypatch.setattr(storm, "IDLE_QUICK_S", 2.0)
+    monkeypatch.setattr(storm, "STORM_QUICK_S", 1.0)
+    monkeypatch.setattr(storm, "AFTER_QUICK_S", 1.0)
     monkeypatch.setattr(join, "MESSAGES_QUICK", 2000)
     monkeypatch.setattr(join, "JOINS", 20)
 

@@ -165,10 +165,16 @@ async def test_a_letter_that_there_is_not_is_told(server: RunningServer) -> None
             await fab.dead.redrive(10**9)
 
 
-async def test_letters_are_listed_shown_and_redriven_from_the_shell(tmp_path: Path) -> None:
+async def test_queues_and_letters_are_listed_and_letters_redriven_from_the_shell(tmp_path: Path) -> None:
     async with fabric_up(tmp_path) as up:
         async with connect("cli-queue", url=up["nats_url"], credentials=up["creds"]) as fab:
             found = await kill(fab, 3)
+            await fab.queue("waiting").put(b"x")
+        (queue,) = [
+            one for one in (await fabric(tmp_path, "ls", "--queues", "--json")).lines() if one["depth"]
+        ]
+        assert (queue["name"], queue["sources"]) == ("waiting", {"cli-queue": 1})
+        assert "waiting  1 jobs" in (await fabric(tmp_path, "ls", "--queues")).out
         numbers = [letter.number for letter in found]
         listed = await fabric(tmp_path, "dead", "ls", "--holder", "cli-queue", "--json")
         assert [line["number"] for line in listed.lines()] == numbers

@@ -192,8 +192,8 @@ class Agent:
         budget: Budget | None = None,
     ) -> Reply:
         """Call another agent under its own name; see `Fabric.call`."""
-        terms = Terms(deadline_s, idempotency_key, budget)
-        return await call(self._desk, self.identity, target, arguments, terms, on_progress)
+        terms = Terms(idempotency_key, budget)
+        return await call(self._desk, self.identity, target, arguments, deadline_s, on_progress, terms)
 
     def stream(
         self,
@@ -205,7 +205,8 @@ class Agent:
         budget: Budget | None = None,
     ) -> Parts:
         """Another agent's streamed answer, asked for under its own name; see `Fabric.stream`."""
-        return Parts(self._desk, self.identity, target, arguments, Terms(deadline_s, None, budget), window)
+        terms = Terms(None, budget)
+        return Parts(self._desk, self.identity, target, arguments, deadline_s, window, terms)
 
     # Life
 

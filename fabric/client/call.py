@@ -33,7 +33,7 @@ from fabric.rules.budget import Budget
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import timestamp
 
-__all__ = ["Invocation", "Progress", "Reply", "Terms", "as_arguments", "call", "left_of"]
+__all__ = ["NO_TERMS", "Invocation", "Progress", "Reply", "Terms", "as_arguments", "call", "left_of"]
 
 PROGRESS_KEPT = 1024
 CALLER_LEFT, PAST_DEADLINE = "the caller left", "the deadline passed"
@@ -66,7 +66,6 @@ class Reply(NamedTuple):
 class Terms(NamedTuple):
     """What a caller asks for beside the answer; see `Fabric.call`."""
 
-    deadline_s: float
     idempotency_key: str | None = None
     budget: Budget | None = None
 
@@ -79,13 +78,16 @@ class Terms(NamedTuple):
             first += attribute_line("fabbudget", str(grant.amount))
         return first
 
-    async def grant(self, target: str) -> Grant | None:
+    async def grant(self, target: str, deadline_s: float) -> Grant | None:
         """What the call may spend: of the handler's budget that makes it, or its own; None is no limit.
         Raises Refused("budget"), DeadlineExceeded."""
         cause = current_cause.get()
         if cause is not None and cause.spending is not None:
-            return await cause.spending.ask(target, self.budget, self.deadline_s)
+            return await cause.spending.ask(target, self.budget, deadline_s)
         return None if self.budget is None else Grant(None, 0, self.budget)
+
+
+NO_TERMS = Terms()
 
 
 class Invocation:
@@ -112,7 +114,7 @@ class Invocation:
 
     async def __aenter__(self) -> Self:
         await self._caller.link.connection.wait_up(self._deadline_s)
-        self._grant = await Terms(self._deadline_s).grant(self.request.subject or "")
+        self._grant = await NO_TERMS.grant(self.request.subject or "", self._deadline_s)
         if self._grant is not None:
             self.request = self.request.replace(None, fabbudget=str(self._grant.amount))
         try:
@@ -177,19 +179,20 @@ async def call(
     caller: Identity,
     target: str,
     arguments: object,
-    terms: Terms,
+    deadline_s: float,
     on_progress: Callable[[Progress], object] | None,
+    terms: Terms = NO_TERMS,
 ) -> Reply:
     """One call without a stream; see `Fabric.call`."""
     data = as_arguments(arguments)
-    await caller.link.connection.wait_up(terms.deadline_s)
+    await caller.link.connection.wait_up(deadline_s)
     progress = None if on_progress is None else lambda envelope: on_progress(Progress(**envelope.json()))
     spends = terms.budget is not None or current_cause.get() is not None
-    grant = await terms.grant(target) if spends else None
-    lines = b"" if grant is None and terms.idempotency_key is None else terms.lines(grant)
+    grant = await terms.grant(target, deadline_s) if spends else None
+    lines = b"" if grant is None and terms is NO_TERMS else terms.lines(grant)
     waiting: Waiting | None = None
     try:
-        ticket, waiting = desk.start(caller, target, data, terms.deadline_s, progress, lines)
+        ticket, waiting = desk.start(caller, target, data, deadline_s, progress, lines)
         envelope = await waiting.answer
     except DeadlineExceeded:
         if waiting is not None:

@@ -38,13 +38,21 @@ class Parts:
     """Made by `Fabric.stream`. `progress` counts what the tool reported besides; nobody reads it here."""
 
     def __init__(
-        self, desk: CallDesk, caller: Identity, target: str, arguments: object, terms: Terms, window: int
+        self,
+        desk: CallDesk,
+        caller: Identity,
+        target: str,
+        arguments: object,
+        deadline_s: float,
+        window: int,
+        terms: Terms,
     ) -> None:
         self.progress = 0
         self._desk = desk
         self._caller = caller
         self._target = target
         self._data = as_arguments(arguments)
+        self._deadline_s = deadline_s
         self._terms = terms
         self._flow = Inflow(window)
         self._parts: deque[Envelope] = deque()
@@ -54,12 +62,12 @@ class Parts:
         self._waiting: Waiting | None = None
 
     async def __aenter__(self) -> Self:
-        await self._caller.link.connection.wait_up(self._terms.deadline_s)
-        self._grant = await self._terms.grant(self._target)
+        await self._caller.link.connection.wait_up(self._deadline_s)
+        self._grant = await self._terms.grant(self._target, self._deadline_s)
         lines = self._terms.lines(self._grant) + attribute_line("fabwindow", str(self._flow.window))
         try:
             self._ticket, self._waiting = self._desk.start(
-                self._caller, self._target, self._data, self._terms.deadline_s, self._arrived, lines
+                self._caller, self._target, self._data, self._deadline_s, self._arrived, lines
             )
         except BaseException:
             if self._grant is not None:

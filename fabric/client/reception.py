@@ -43,7 +43,7 @@ from fabric.errors import (
     NoSuchTool,
     Refused,
 )
-from fabric.rules.admission import Admission, Denied, Rate, Seats
+from fabric.rules.admission import Admission, Denied, Rate, Seats, full
 from fabric.rules.budget import Budget
 from fabric.rules.call_account import CallAccount
 from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
@@ -80,6 +80,7 @@ class Reception:
         "_kept",
         "_limits",
         "_running",
+        "_seats",
         "_tools",
         "_yielding",
         "account",
@@ -94,8 +95,11 @@ class Reception:
         self._limits = limits
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._yielding = Yielding()
-        rates = {"agent": limits.rate, "caller": limits.caller_rate}
-        self._admission = Admission(rates, {"caller": Seats(limits.calls_max)})
+        self._seats = Seats(max(limits.calls_max, 1))
+        self._admission: Admission | None = None  # where there are rates: most agents have none
+        if limits.rate.per_s > 0 or limits.caller_rate.per_s > 0:
+            rates = {"agent": limits.rate, "caller": limits.caller_rate}
+            self._admission = Admission(rates, {"caller": self._seats})
         self.begin(epoch)
 
     def begin(self, epoch: int) -> None:
@@ -136,7 +140,6 @@ class Reception:
                 call, Refused("loop", chain=chain, detail=f"a chain of {HOPS_MAX} messages ends here")
             )
             return
-        who = {"caller": caller.decode(), "agent": ""}
         tool, spending = self._tools.get((request.subject or "").partition(".")[2]), None
         granted = budget_of(request)
         if granted is not None:
@@ -145,7 +148,11 @@ class Reception:
             except Refused as refused:
                 self._refuse(call, refused)
                 return
-        denied = self._admission.enter(who, monotonic())
+        who = caller.decode()
+        if self._admission is not None:
+            denied = self._admission.enter({"caller": who, "agent": ""}, monotonic())
+        else:
+            denied = None if self._seats.admit(who) else full("caller", self._seats, who)
         if denied is not None:
             self._refuse(call, self._as_refused(denied))
             return
@@ -154,9 +161,9 @@ class Reception:
         self._running[key] = task
         task.add_done_callback(lambda task: self._ended(task, key, who))
 
-    def _ended(self, task: "asyncio.Task[None]", key: Key, who: dict[str, str]) -> None:
+    def _ended(self, task: "asyncio.Task[None]", key: Key, who: str) -> None:
         del self._running[key]
-        self._admission.leave(who)
+        self._seats.leave(who)
         if task.cancelled():  # before its first step
             self.account.cancelled += 1
 

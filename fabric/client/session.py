@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fabric.client.agent import Agent
 from fabric.client.audit import Finding, audit
-from fabric.client.call import Invocation, Progress, Reply, Terms, call
+from fabric.client.call import NO_TERMS, Invocation, Progress, Reply, Terms, call
 from fabric.client.cards import AgentCard, Skill
 from fabric.client.channel import Channel
 from fabric.client.crew import Crew
@@ -191,8 +191,9 @@ class Fabric(Identity):
         with a key IdempotencyConflict for other arguments, OutcomeUnknown when the first try never ended and
         may not be run again. Cancelling the awaiting task cancels the call.
         """
-        terms = Terms(deadline_s, idempotency_key, budget)
-        return await call(self.session.calls, self, target, arguments, terms, on_progress)
+        plain = idempotency_key is None and budget is None
+        terms = NO_TERMS if plain else Terms(idempotency_key, budget)
+        return await call(self.session.calls, self, target, arguments, deadline_s, on_progress, terms)
 
     def stream(
         self,
@@ -210,7 +211,8 @@ class Fabric(Identity):
         cancels it. A part that got lost raises StreamBroken after those before it: no hole is handed out.
         `deadline_s` is for the whole stream; raises as `call` does.
         """
-        return Parts(self.session.calls, self, target, arguments, Terms(deadline_s, None, budget), window)
+        terms = Terms(None, budget)
+        return Parts(self.session.calls, self, target, arguments, deadline_s, window, terms)
 
     def invoke(self, request: Envelope, *, deadline_s: float) -> Invocation:
         """A call made of an envelope, its answers as envelopes; see `Invocation`."""

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["Admission", "Ceiling", "Denied", "Rate", "Rates", "Seats"]
+__all__ = ["Admission", "Ceiling", "Denied", "Rate", "Rates", "Seats", "full"]
 
 KEYS_MAX = 10_000  # remembered in one scope: 2 MB
 SHARE = 4  # of what is free; 4 leaves a fifth to newcomers, 1 would leave half of it idle for a lone caller
@@ -130,6 +130,15 @@ class Seats(Ceiling):
         self._running[key] = self._running.get(key, 0) + 1
         self.taken += 1
 
+    def admit(self, key: str) -> bool:
+        """One more, if there is room: both in one."""
+        own = self._running.get(key, 0)
+        if own >= SHARE * (self.at_once - self.taken):
+            return False
+        self._running[key] = own + 1
+        self.taken += 1
+        return True
+
     def leave(self, key: str) -> None:
         """One less."""
         left = self._running[key] - 1
@@ -162,7 +171,7 @@ class Admission:
         """Something that stays until `leave` with the same keys, which name every scope with a ceiling."""
         for scope, ceiling in self._ceilings:
             if not ceiling.has_room(keys[scope]):
-                return _full(scope, ceiling, keys[scope])
+                return full(scope, ceiling, keys[scope])
         if self._rates and (denied := self.offer(keys, now)) is not None:
             return denied
         for scope, ceiling in self._ceilings:
@@ -175,7 +184,8 @@ class Admission:
             ceiling.leave(keys[scope])
 
 
-def _full(scope: str, ceiling: Ceiling, key: str) -> Denied:
+def full(scope: str, ceiling: Ceiling, key: str) -> Denied:
+    """The refusal of one more of that key."""
     own = ceiling.running(key)
     depth = ceiling.taken if isinstance(ceiling, Seats) else own
     return Denied(scope, "full", RETRY_MS, depth, own / depth if depth else 0.0)

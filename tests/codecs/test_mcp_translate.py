@@ -176,6 +176,14 @@ def test_text_that_says_more_than_the_structure_is_kept_beside_it() -> None:
     answer = lifted(result(content=[text_block('{"a": 1}')], structuredContent={"a": 1}, vendor=[1]))
     assert answer.data == b'{"a":1}'
     assert answer.native == [("result/content", packed([text_block('{"a": 1}')])), ("result/vendor", b"[1]")]
+    odd = lifted(result(content="odd", structuredContent=[1]))
+    assert (odd.data, odd.native) == (b"[1]", [("result/content", b'"odd"')])
+
+
+def test_text_beside_a_structure_that_no_header_can_hold_makes_the_result_come_whole() -> None:
+    members = {"content": [text_block("x" * 9000)], "structuredContent": {"a": 1}}
+    answer = lifted(result(**members))
+    assert (answer.get("datacontenttype"), answer.data, answer.native) == (WHOLE, packed(members), [])
 
 
 def test_errors_are_failures_with_themselves_inside() -> None:
@@ -252,6 +260,7 @@ def test_a_request_is_a_call_of_its_subject() -> None:
         ("text/csv", b"a,b", {"text": "a,b"}, "text"),
         ("image/png", b"\xff\0", {"data_base64": "/wA="}, "data_base64"),
         ("application/json", b"{bad", {"text": "{bad"}, "text"),
+        ("application/json", b'{"a":1} 2', {"text": '{"a":1} 2'}, "text"),
     ],
 )
 def test_data_that_is_no_object_is_an_argument_by_itself(

@@ -52,41 +52,46 @@ cdef bytes answer(Message* m, Lifted* to, list kept, str method):
 
 
 cdef bytes extracted(Message* m, Lifted* to, list kept, const Field* content, const Field* structured):
-    """What the result says, when one thing says it all; else None. Tells the content type."""
-    cdef Field* field
+    """What the result says, when one thing says it all and headers can hold the rest; else None. Tells the content type."""
     cdef Field* said = find(&m.meta, b"io.agentfabric/datacontenttype", 30)
-    cdef Py_ssize_t rest = 0
-    cdef bint derivable = False
+    cdef bint derivable = True  # `lower` makes the content of the data again
     cdef bytes data
     cdef int i
     if structured != NULL:
         data = raw_of(m, structured)
-        derivable = content != NULL and (m.contents.count == 0 or text_block(m) == told_text(data))
-        tell_content(m, to, kept, said)
-        tell_str(to, DATACONTENTTYPE, "application/json")
+        derivable = content == NULL or (
+            content.first == c"[" and (m.contents.count == 0 or text_block(m) == told_text(data))
+        )
     elif content.first != c"[":
         return None
+    if rest_bytes(m, NULL if derivable else content) > NATIVE_BYTES // 2:
+        return None
+    if structured != NULL:
+        tell_content(m, to, kept, said)
+        tell_str(to, DATACONTENTTYPE, "application/json")
     elif m.contents.count == 0:
         data = b""
-        derivable = True
         tell_content(m, to, kept, said)
     else:
         data = only_block(m, to, kept, said)
         if data is None:
             return None
-        derivable = True
     for i in range(m.result.count):
-        field = &m.result.items[i]
-        if is_rest(field) or (field == content and not derivable):
-            rest += field.name_size + field.end - field.start
-    if rest > NATIVE_BYTES // 2:
-        to.seen &= ~(1ULL << DATACONTENTTYPE)
-        return None
-    for i in range(m.result.count):
-        field = &m.result.items[i]
-        if is_rest(field) or (field == content and not derivable):
-            keep(to, b"result/", 7, &m.rpc.s, field)
+        if is_rest(&m.result.items[i]) or (not derivable and &m.result.items[i] == content):
+            keep(to, b"result/", 7, &m.rpc.s, &m.result.items[i])
     return data
+
+
+cdef Py_ssize_t rest_bytes(Message* m, const Field* content) noexcept nogil:
+    """The size of what is kept beside the data."""
+    cdef Py_ssize_t size = 0 if content == NULL else content.end - content.start
+    cdef Field* field
+    cdef int i
+    for i in range(m.result.count):
+        field = &m.result.items[i]
+        if is_rest(field):
+            size += field.name_size + field.end - field.start
+    return size
 
 
 cdef bint is_rest(const Field* field) noexcept nogil:

@@ -176,6 +176,34 @@ def test_paho_understands_our_answers(version: int) -> None:
     ]
 
 
+@pytest.mark.parametrize("version", [4, 5])
+def test_exactly_once_runs_to_its_end_in_both_directions(version: int) -> None:
+    heard: list[object] = []
+    with connected(version) as (client, wire, reader):
+        client.on_publish = lambda *said: heard.append(("published", said[2]))
+        client.on_message = lambda *said: heard.append((said[2].topic, said[2].qos))
+        assert len(reader.feed(wire.take())) == 1
+        wire.give(mqtt.Connack(), version)
+        client.loop_read()
+        client.publish("a", b"1", 2)
+        assert reader.feed(wire.take()) == [mqtt.Publish("a", b"1", 2, packet_id=1)]
+        wire.give(mqtt.Pubrec(1), version)
+        client.loop_read()
+        flush(client)
+        assert reader.feed(wire.take()) == [mqtt.Pubrel(1)]
+        wire.give(mqtt.Pubcomp(1), version)
+        client.loop_read()
+        wire.give(mqtt.Publish("b", b"2", 2, packet_id=9), version)
+        client.loop_read()
+        flush(client)
+        assert reader.feed(wire.take()) == [mqtt.Pubrec(9)]
+        wire.give(mqtt.Pubrel(9), version)
+        client.loop_read()
+        flush(client)
+        assert reader.feed(wire.take()) == [mqtt.Pubcomp(9)]
+    assert heard == [("published", 1), ("b", 2)]
+
+
 def test_paho_understands_our_properties() -> None:
     heard: list[Any] = []
     with connected(5) as (client, wire, _):

@@ -162,6 +162,9 @@ def test_keys_hops_and_losses_are_marks() -> None:
     assert request.native == [("k", b"v"), ("k", None), ("b", b"\xff")]
     again = json.loads(lower(request).message)["params"]["_meta"]
     assert meta.items() <= again.items()
+    for odd in (["NO_\u00e9"], ["a b"], [7], {"code": "X"}):  # no codes: kept as they came
+        request = lifted(call({"_meta": {"io.agentfabric/loss": odd}}))
+        assert (request.get("fabloss"), len(request.native)) == (None, 1)
 
 
 def test_header_bytes_that_no_writer_of_ours_gives_are_shown_as_the_envelope_shows_them() -> None:

@@ -294,7 +294,7 @@ cdef int take_losses(Lifted* to, Scan* s, const Field* field) except -2:
     if type(told) is not list:
         return 0
     codes = [one.get("code") if type(one) is dict else one for one in told]
-    if not all([type(code) is str and code.isidentifier() and len(code) <= 40 for code in codes]):
+    if not all([type(code) is str and code.isascii() and code.isidentifier() and len(code) <= 40 for code in codes]):
         return 0
     text = ",".join(codes).encode()
     if 0 < len(text) <= MARK_BYTES_MAX:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from fabric.client import Fabric, Member
 from fabric.client.gate import Gate
-from fabric.client.member import QUEUE_MESSAGES_MAX
+from fabric.client.member import QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX
 from fabric.config import LimitsSettings
 from fabric.node.metrics import NodeCollector
 from fabric.rules.together import AT_ONCE
@@ -177,6 +177,21 @@ async def test_stuck_late_members_take_no_place_from_others_and_can_leave(server
             await until(lambda: len(stuck._queue) > QUEUE_MESSAGES_MAX // 2, "they are stuck")
             await stack.enter_async_context(channel.join(ear, since="beginning"))
             await until(lambda: ear.heard == numbered(3000), "a late member has all")
+
+
+async def test_a_stuck_late_member_holds_few_bytes_and_has_all_later(server: RunningServer) -> None:
+    large = [bytes([number]) * 900_000 for number in range(12)]
+    async with opened(server, "sh-bytes") as fabric, asyncio.timeout(BOUND_S):
+        await publish_all(fabric, "sh.bytes", large)
+        async with fabric.channel("sh.bytes").join(since="beginning") as member:
+            await until(lambda: member._queued_bytes > QUEUE_BYTES_MAX // 2, "its queue is filling")
+            got = []
+            for _ in large:
+                got.append((await anext(member)).data)
+                for _ in range(3):  # answered after the page that it has asked for meanwhile
+                    await fabric.session.reader.last(f"CH_{shard('sh.bytes')}", ">")
+                assert member._queued_bytes <= QUEUE_BYTES_MAX
+            assert got == large
 
 
 async def retried(fabric: Fabric, channel: str, copies: list[tuple[str, bool]]) -> None:

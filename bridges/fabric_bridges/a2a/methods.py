@@ -22,8 +22,8 @@ from fabric_bridges.crossings import Crossings
 from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.connection import while_connected
 from fabric_bridges.http.sse import EventStream, sse_event
-from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.call import choose_tool, lift_send, marks_of
+from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.model import SendMessage, StreamItem, Task, TaskState
 from fabric_codecs.a2a.wire import read_send, read_task_query, refuse, write_item, write_task
 from fabric_codecs.core.jsonrpc import Rpc, corr_of_id, write_result

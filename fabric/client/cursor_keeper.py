@@ -96,6 +96,11 @@ class CursorKeeper:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether this life is known to go on; else await `confirmed`."""
+        return self._failure is None and self._tenure.is_confirmed
+
     async def confirmed(self) -> None:
         """Until it is known that this life goes on. Raises what ended it."""
         if self._failure is not None:

@@ -246,10 +246,12 @@ class DurableMember:
         # Whoever waits here may be cancelled: what was popped and taken is kept for the next time.
         keeper = self._keep()
         if self._popped is None:
-            await keeper.room()
+            if self._cursor.must_commit:
+                await keeper.room()
             self._popped = await anext(self._member)
         if self._verdict is None:
-            await keeper.confirmed()
+            if not keeper.is_confirmed:
+                await keeper.confirmed()
             self._verdict = self._take(self._popped)
         return self._popped, self._verdict
 

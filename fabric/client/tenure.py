@@ -74,14 +74,18 @@ class Tenure(Generic[H]):
             await self._put(value)
         return len(value)
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the record was ours within the last second."""
+        return self.fenced is None and monotonic() - self._heard_at < CONFIRM_S
+
     async def confirm(self) -> None:
-        """Ask whether the record is still ours, unless that was heard within the last second. Raises as
-        `write`."""
+        """Ask whether the record is still ours, unless it is confirmed. Raises as `write`."""
         async with self._turn:
             if self.fenced is not None:
                 raise self.fenced
             asked = monotonic()
-            if asked - self._heard_at < CONFIRM_S or await self._repeat():
+            if self.is_confirmed or await self._repeat():
                 return
             found = await self._link.state.get(self._subject)
             if found.revision > self._revision:

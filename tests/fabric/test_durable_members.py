@@ -142,10 +142,10 @@ async def test_a_message_that_is_tried_in_vain_becomes_a_dead_letter_and_the_res
         for _ in range(ATTEMPTS_MAX):
             with pytest.raises(ValueError, match="cannot"):
                 await handle_all(channel)
-        async with channel.join(durable="auditor") as member:
+        async with channel.join(durable="taster") as member:
             assert await take(member, 1) == [b"good"]
         assert member.account == Account(accepted=2, delivered=1, dead=1)
-        (letter,) = [one async for one in fabric.dead.letters(kind="member", holder="auditor")]
+        (letter,) = [one async for one in fabric.dead.letters(kind="member", holder="taster")]
         assert (letter.envelope.data, letter.envelope.id, letter.attempts) == (
             b"poison",
             "bad-1",
@@ -156,7 +156,7 @@ async def test_a_message_that_is_tried_in_vain_becomes_a_dead_letter_and_the_res
 
 
 async def handle_all(channel: Channel) -> None:
-    async with channel.join(durable="auditor", since="beginning") as member:
+    async with channel.join(durable="taster", since="beginning") as member:
         async for envelope in member:
             if envelope.data == b"poison":
                 raise ValueError("cannot take poison")

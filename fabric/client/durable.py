@@ -147,13 +147,11 @@ class DurableMember:
         self._keeper = CursorKeeper(link, tenure, cursor, self._member.fail)
         try:
             await self._keeper.begin()
-        except Fenced as error:
-            self._keeper = None
-            raise NameInUse(self.name, "another process, which was first") from error
-        try:
             await self._member.__aenter__()
-        except BaseException:
+        except BaseException as error:
             await self.close()
+            if isinstance(error, Fenced):
+                raise NameInUse(self.name, "another process, which was first") from error
             raise
         link.members.add(self)
         return self

@@ -229,6 +229,17 @@ async def test_a_holder_that_was_idle_learns_that_it_was_replaced_before_it_is_g
             assert await take(later, 1) == numbers(1)
 
 
+async def test_of_two_that_join_at_once_one_is_the_member(server: RunningServer) -> None:
+    async with opened(server, "dur-race") as one, opened(server, "dur-race") as other:
+        joins = [fabric.channel("dur.race").join(durable="auditor") for fabric in (one, other)]
+        ends = await asyncio.gather(*(join.__aenter__() for join in joins), return_exceptions=True)
+        assert [type(end) for end in ends].count(NameInUse) == 1
+        for join in joins:
+            await join.close()
+        async with other.channel("dur.race").join(durable="auditor"):
+            pass
+
+
 async def test_a_process_has_a_cursor_once(server: RunningServer) -> None:
     async with opened(server, "dur-once") as fabric:
         channel = fabric.channel("dur.once")

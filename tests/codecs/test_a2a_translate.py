@@ -292,6 +292,10 @@ WHOLES = [
 ]
 
 
+# A `kind` that is nobody's business in 1.0.
+WHOLES.append(rpc(result={"message": {"messageId": "m", "kind": "task", "parts": [{"url": "x"}]}}))
+
+
 @pytest.mark.parametrize("message", WHOLES)
 def test_what_comes_whole_leaves_byte_for_byte(message: dict[str, object]) -> None:
     assert lower(lifted(message)).message == packed(message)

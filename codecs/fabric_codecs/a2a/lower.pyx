@@ -46,6 +46,7 @@ cdef object EXPIRY_UNENFORCED = Loss(
 cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
 cdef object TASK_ALIASED = Loss(LossCode.TASK_ID_ALIASED, "task", "the envelope names no task: its own id stands for one")
 cdef object NO_METADATA = Loss(LossCode.NO_METADATA, "attributes", "a JSON-RPC error has no metadata")
+cdef frozenset OLD_KINDS = frozenset(("task", "message", "status-update", "artifact-update"))
 cdef dict STATES = {  # of an MCP task (SEP-2663)
     "working": "TASK_STATE_WORKING", "input_required": "TASK_STATE_INPUT_REQUIRED", "completed": "TASK_STATE_COMPLETED",
     "failed": "TASK_STATE_FAILED", "cancelled": "TASK_STATE_CANCELED",
@@ -91,9 +92,15 @@ def lower(
 
 cdef bint is_old(Lowering* l, Envelope envelope) except -1:
     """Whether something whole is spelled as 0.3 has it."""
-    return l.form.is_whole and (
-        is_text(&l.told.known[FABVER], b"0.3", 3) or scan(envelope.data, protocol="a2a").kind("kind") == "string"
-    )
+    cdef Value* version = &l.told.known[FABVER]
+    if not l.form.is_whole or is_text(version, b"1.0", 3):
+        return False
+    return is_text(version, b"0.3", 3) or is_old_kind(scan(envelope.data, protocol="a2a"))
+
+
+cdef bint is_old_kind(object body):
+    """Whether an object says what it is as 0.3 does. (It has come by another protocol, which told no version.)"""
+    return body.kind("kind") == "string" and body.text("kind") in OLD_KINDS
 
 
 cdef tuple dispatch(Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id, str context_id):
@@ -194,7 +201,7 @@ cdef int put_whole(Lowering* l, Envelope envelope, tuple lost) except -1:
         is_text(method, b"message", 7) or is_text(method, b"task", 4) or is_text(method, b"statusUpdate", 12)
         or is_text(method, b"artifactUpdate", 14)
     )
-    if not named or scan(envelope.data, protocol="a2a").kind("kind") == "string":
+    if not named or l.is_old:
         return put_raw(l, spliced(l, envelope.data, lost))
     put_u8(&l.out, c"{")
     put_value_string(&l.out, method)
@@ -281,7 +288,7 @@ cdef tuple put_failure(Lowering* l, Envelope envelope, tuple lost):
         put(&l.out, b',"error":', 9)
         put_raw(l, inside.raw)
     elif inside is not None and inside.kind("status") == "object" and is_event_method(&l.told.known[FABMETHOD]):
-        l.is_old = inside.kind("kind") == "string"
+        l.is_old = not is_text(&l.told.known[FABVER], b"1.0", 3) and is_old_kind(inside)
         put_failed_task(l, inside.raw, lost)
     else:
         put_internal_error(l, failure)

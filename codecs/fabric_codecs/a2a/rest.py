@@ -97,6 +97,8 @@ def write_request(call: Call, *, prefix: str = "") -> RestRequest:
         path = path.replace(f"{{{name}}}", quote(value, safe=""))
         rest = [one for one in rest if one[0] != name]
     tenant = call.tenant or (params.text("tenant") if params.kind("tenant") == "string" else "") or ""
+    if f"/{tenant}" == OLD_ROOT:
+        raise _refusal(f"a tenant {tenant!r} cannot be told from the root of 0.3")
     rest = [one for one in rest if one[0] != "tenant"]
     root = prefix + (f"/{quote(tenant, safe='')}" if tenant else "")
     if operation.has_body:

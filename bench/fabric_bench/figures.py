@@ -17,15 +17,16 @@ __all__ = ["FIRST_MARK", "LAST_MARK", "rendered", "with_figures"]
 
 FIRST_MARK = "<!-- figures: written by python -m fabric_bench.figures docs/benchmarks -->"
 LAST_MARK = "<!-- end of figures -->"
+SIZE_SHOWN = "256"
 
 
 def rendered(documents: Sequence[dict[str, Any]]) -> str:
     """The documents as Markdown: a line about each run's circumstances, then its rows."""
     if not documents:
         return "No figures are kept here yet.\n"
-    lines = ["| row | unit | ours | raw socket | nats-py | ours against them | goal | met |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    lines += [_line(row) for document in documents for row in document["rows"]]
+    lines = ["| row | unit | ours | against | ours against them | goal | met |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    lines += [_line(row) for document in documents for row in document["rows"] if _is_shown(row["id"])]
     lines += ["", *dict.fromkeys(_circumstances(document) for document in documents)]
     return "\n".join(lines) + "\n"
 
@@ -52,8 +53,7 @@ def _line(row: dict[str, Any]) -> str:
         f"`{row['id']}`",
         row["unit"],
         _spread(row, "ours"),
-        _spread(row, "raw") if "raw" in against else "",
-        _spread(row, "nats_py") if "nats_py" in against else "",
+        ", ".join(f"{_name(peer)} {_spread(row, peer)}" for peer in against),
         ratios,
         row["goal"] or "",
         {True: "yes", False: "**no**", None: ""}[row["met"]],
@@ -63,7 +63,17 @@ def _line(row: dict[str, Any]) -> str:
 
 def _spread(row: dict[str, Any], participant: str) -> str:
     figures = [run[participant] for run in row["runs"]]
-    return f"{statistics.median(figures):,.0f} ({min(figures):,.0f} to {max(figures):,.0f})"
+    return f"{_short(statistics.median(figures))} ({_short(min(figures))} to {_short(max(figures))})"
+
+
+def _short(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+def _is_shown(row: str) -> bool:
+    """Codecs and translations are shown for one size; the files have all of them."""
+    family, size = row.partition(".")[0], row.rpartition(".")[2]
+    return family not in ("codec", "translate") or size == SIZE_SHOWN
 
 
 def _circumstances(document: dict[str, Any]) -> str:
@@ -78,7 +88,7 @@ def _circumstances(document: dict[str, Any]) -> str:
 
 
 def _name(peer: str) -> str:
-    return {"nats_py": "nats-py", "raw": "raw"}[peer]
+    return {"nats_py": "nats-py", "sdk": "SDK"}.get(peer, peer)
 
 
 def main() -> None:

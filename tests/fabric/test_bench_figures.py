@@ -46,11 +46,19 @@ def test_a_row_shows_medians_ranges_and_ratios() -> None:
     assert line.endswith("| >= 5 nats_py | yes |")
 
 
-def test_a_row_without_raw_socket_or_goal_leaves_the_cell_empty() -> None:
-    row = DOCUMENT["rows"][0] | {"against": {"nats_py": 40_000.0}, "goal": None, "met": None}
+def test_a_row_without_peers_or_goal_leaves_the_cells_empty() -> None:
+    row = DOCUMENT["rows"][0] | {"against": {}, "goal": None, "met": None}
     line = rendered([DOCUMENT | {"rows": [row]}]).splitlines()[2]
-    assert line.count("|") == 9
-    assert line.endswith("|  |  |")
+    assert line.count("|") == 8
+    assert line.endswith("|  |  |  |  |")
+
+
+def test_codecs_and_translations_are_shown_for_one_size() -> None:
+    rows = [DOCUMENT["rows"][0] | {"id": f"translate.mcp.kafka.{size}"} for size in (64, 256, 4096)]
+    shown = rendered([DOCUMENT | {"rows": rows}])
+    assert "translate.mcp.kafka.256" in shown
+    assert "translate.mcp.kafka.64" not in shown
+    assert "translate.mcp.kafka.4096" not in shown
 
 
 def test_new_figures_replace_old_ones_and_nothing_else() -> None:

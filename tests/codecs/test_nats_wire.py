@@ -142,9 +142,7 @@ def test_what_came_before_broken_bytes_is_handed_out_first(step: int) -> None:
     heard = Listening()
     stream = TALK + b"MSG a 1 x\r\n" + TALK
     with pytest.raises(CodecError) as caught:
-        for at in range(0, len(stream), step):
-            heard.feed(stream[at : at + step])
-        heard.feed(b"")
+        heard.feed(*(stream[at : at + step] for at in range(0, len(stream), step)), b"")
     assert (heard.messages, heard.lines) == (MESSAGES, LINES)
     assert caught.value.offset == len(TALK)
     with pytest.raises(CodecError) as again:

@@ -89,7 +89,8 @@ def _translated(data: bytes, lift: Lift, lower_home: Lift) -> None:
             home = lower_home(lifted)
             with MayRefuse(len(home.message)):  # it may be deeper, larger or fuller than what came
                 again = lift(home.message, source="/x/y", fresh_id="f-1", now_us=NOW_US).message
-                assert home.losses or again.data == lifted.data
+                # Space around a JSON value is none of it.
+                assert home.losses or again.data.strip(b" \t\r\n") == lifted.data.strip(b" \t\r\n")
 
 
 def json_lower(data: bytes) -> None:

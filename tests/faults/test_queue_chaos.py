@@ -21,13 +21,13 @@ from helpers.waiting import until
 
 BOUND_S = 90.0
 JOBS = 400
-QUEUE = "chaos"
 
 
 class Chaos:
     """What was accepted, and what became of it."""
 
     def __init__(self, seed: int) -> None:
+        self.queue = f"chaos-{seed}"
         self.chance = random.Random(seed)
         self.accepted: set[str] = set()
         self.unknown: set[str] = set()
@@ -52,7 +52,7 @@ class Chaos:
                 options["delay_s"] = self.chance.random()
             identity = f"{kind.decode()}-{number}"
             try:
-                receipt = await source.queue(QUEUE).put(kind, id=identity, **options)  # type: ignore[arg-type]
+                receipt = await source.queue(self.queue).put(kind, id=identity, **options)  # type: ignore[arg-type]
                 assert isinstance(receipt, Receipt)
                 self.accepted.add(identity)
             except Refused as error:
@@ -64,7 +64,9 @@ class Chaos:
     async def work(self, fabric: Fabric) -> None:
         """Workers come and go."""
         while True:
-            worker: Worker = fabric.queue(QUEUE).work(self.handle, concurrency=self.chance.randrange(1, 9))
+            worker: Worker = fabric.queue(self.queue).work(
+                self.handle, concurrency=self.chance.randrange(1, 9)
+            )
             task = asyncio.ensure_future(_served(worker))
             await asyncio.wait([task], timeout=0.2 + self.chance.random())
             task.cancel()
@@ -93,7 +95,7 @@ async def run(server: RunningServer, seed: int) -> None:
         buried: set[str] = set()
         async with asyncio.timeout(BOUND_S):
             while not poison <= buried:
-                buried = {letter.envelope.id async for letter in fabric.dead.letters(holder=QUEUE)}
+                buried = {letter.envelope.id async for letter in fabric.dead.letters(holder=chaos.queue)}
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)

@@ -201,7 +201,7 @@ class Queue:
         return len(page.messages) + page.pending
 
     def _later(self, event: Event, slot: "Slot", delay_s: float) -> Event:
-        # The server writes it to the target when its time has come; a node moves it from there into the queue.
+        # The server writes it to the target when its time has come; a node moves it into the queue.
         source, identity = self.identity.token, self.identity.new_id()
         when = datetime.now(UTC) + timedelta(seconds=delay_s)
         lines = (

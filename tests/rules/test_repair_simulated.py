@@ -13,6 +13,7 @@ from fabric.rules import repair
 from fabric.rules.repair import Track
 from helpers.feed_model import KEPT_MAX, Simulation
 
+
 def simulate(seed: int, *, evicting: bool) -> None:
     simulation = Simulation(seed, evicting=evicting)
     try:
@@ -29,9 +30,7 @@ def simulate_all(seeds: Iterable[int], *, evicting: bool) -> None:
 
 
 @pytest.mark.parametrize("evicting", [False, True], ids=["complete log", "evicting log"])
-def test_a_faulty_feed_is_repaired_to_the_whole_log(
-    evicting: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_faulty_feed_is_repaired_to_the_whole_log(evicting: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "COUNT_MAX", KEPT_MAX if evicting else 10_000)
     chosen = os.environ.get("SEED")
     simulate_all(range(4000) if chosen is None else [int(chosen)], evicting=evicting)

@@ -129,9 +129,11 @@ class CursorKeeper:
     async def _keep(self) -> None:
         while not self._stopping:  # a cancellation can be lost in a wait that has just ended
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), LOOK_EVERY_S)
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._settled.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), self._pause_s)
+                async with asyncio.timeout(self._pause_s):
+                    await self._urgent.wait()
             self._settled.clear()
             self._urgent.clear()
             try:

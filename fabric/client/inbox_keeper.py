@@ -126,7 +126,8 @@ class InboxKeeper:
             with contextlib.suppress(
                 TimeoutError
             ):  # nothing in a hurry: what is settled meanwhile goes along
-                await asyncio.wait_for(self._hurry.wait(), COMMIT_S)
+                async with asyncio.timeout(COMMIT_S):
+                    await self._hurry.wait()
             self._hurry.clear()
             turn = list(self._due)[:BOXES_AT_ONCE]
             for box in turn:

@@ -131,7 +131,8 @@ class Registry:
             self._feed = self._link.connection.subscribe(subjects.REGISTRY_FEED, self._arrived)
             self._resync()
         try:
-            await asyncio.wait_for(self._synced.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._synced.wait()
         except TimeoutError:
             raise Unreachable(
                 ", ".join(self._link.connection.servers), "the registry could not be read"

@@ -184,7 +184,8 @@ class Worker:
         while any(consumer.acks.in_flight for consumer, _ in self._consumers) and monotonic() < deadline:
             self._wake.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._endings.news.wait(), TICK_S)
+                async with asyncio.timeout(TICK_S):
+                    await self._endings.news.wait()
             self._endings.news.clear()
         with suppress(Refused, Unreachable):  # no server: the account stays as it was a second ago
             await self._endings.flush(last=True)

@@ -91,8 +91,7 @@ class Connection:
         self.on_down: list[Callable[[], object]] = []
         self.on_denied: list[Callable[[str, str], object]] = []
         # Every message asks these two, so they are no properties: whether commands reach a server now, and
-        # whether
-        # the socket's buffer was full when it was last written to (publishers then `await room()`).
+        # whether the socket's buffer was full when it was last written to (publishers then `await room()`).
         self.is_up = False
         self.is_congested = False
         self.reconnects = 0
@@ -136,7 +135,8 @@ class Connection:
         if self._stream is not None and self._up.is_set():
             self.flush()
             try:
-                await asyncio.wait_for(self._stream.drain(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._stream.drain()
             except (TimeoutError, OSError):
                 log.warning("%s: closed with unwritten bytes", self.name)
         self._went_down("closed")
@@ -190,7 +190,8 @@ class Connection:
         self._lost = asyncio.Event()
         lost = self._lost
         try:
-            await asyncio.wait_for(self._nats_connect(client, lost), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._nats_connect(client, lost)
             if not client.is_connected:  # nats-py takes the end of the stream for a PONG
                 raise ConnectionError("the server closed the connection during the handshake")
             info = private.server_info(client)
@@ -262,10 +263,9 @@ class Connection:
     async def _discard(self, client: Client) -> None:
         private.cut(client)  # nats-py's close() flushes first, and a stalled flush has no end
         try:
-            await asyncio.wait_for(client.close(), CONNECT_TIMEOUT_S)
-        except (
-            Exception
-        ) as error:  # it is gone either way; what its state machine raised is of interest to a log only
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await client.close()
+        except Exception as error:  # it is gone either way; of interest to a log only
             log.debug("%s: nats-py on close: %r", self.name, error)
 
     # Writing
@@ -297,7 +297,8 @@ class Connection:
         if stream is None:
             return
         try:
-            await asyncio.wait_for(stream.drain(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await stream.drain()
             self.is_congested = False
         except TimeoutError:
             detail = "the server takes no more bytes"
@@ -345,7 +346,7 @@ class Connection:
         try:
             self.writer.publish(subject.encode(), f"{self._inbox}.".encode(), header, payload, ticket)
             self.wake()
-            async with asyncio.timeout(deadline - monotonic()):  # `wait_for` may lose a cancellation
+            async with asyncio.timeout(deadline - monotonic()):
                 reply = await answer
         except TimeoutError:
             raise Refused(

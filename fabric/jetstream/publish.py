@@ -95,7 +95,8 @@ class Publisher:
             elif len(self._window) >= self.in_flight_max:
                 self._room.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._room.wait(), max(deadline - monotonic(), 0.001))
+                    async with asyncio.timeout(max(deadline - monotonic(), 0.001)):
+                        await self._room.wait()
             else:
                 return
             if monotonic() >= deadline:
@@ -149,7 +150,8 @@ class Publisher:
         while len(self._window) and monotonic() < deadline:
             self._room.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), deadline - monotonic())
+                async with asyncio.timeout(deadline - monotonic()):
+                    await self._room.wait()
         return not len(self._window)
 
     async def close(self) -> None:

@@ -110,7 +110,8 @@ class LogReader:
         }
         async with self._asking(stream, body, timeout_s) as asked:
             while True:
-                await asyncio.wait_for(asked.arrival.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await asked.arrival.wait()
                 asked.arrival.clear()
                 messages, asked.page.messages = asked.page.messages, []
                 if asked.done.done():
@@ -187,7 +188,8 @@ class LogReader:
     async def _ask(self, stream: str, body: dict[str, object], timeout_s: float) -> Page:
         deadline = monotonic() + timeout_s
         async with self._asking(stream, body, timeout_s) as asked:
-            return await asyncio.wait_for(asked.done, deadline - monotonic())
+            async with asyncio.timeout(deadline - monotonic()):
+                return await asked.done
 
     @asynccontextmanager
     async def _asking(self, stream: str, body: dict[str, object], timeout_s: float) -> AsyncIterator[_Asked]:

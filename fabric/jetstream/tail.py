@@ -114,7 +114,8 @@ class Tail:
         future = asyncio.get_running_loop().create_future()
         self._waiting[future] = sequence
         try:
-            await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await future
         except TimeoutError:
             return False
         finally:

@@ -19,13 +19,15 @@ async def until_useless(client: Client, lost: asyncio.Event) -> str:
     ""), its read loop ended, or the server left a PING without an answer."""
     while True:
         try:
-            await asyncio.wait_for(lost.wait(), PROBE_EVERY_S)
+            async with asyncio.timeout(PROBE_EVERY_S):
+                await lost.wait()
             return ""
         except TimeoutError:
             pass
         if private.reading_task(client).done():
             return "the read loop ended"
         try:
-            await asyncio.wait_for(client.flush(timeout=PROBE_TIMEOUT_S), PROBE_TIMEOUT_S)
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await client.flush(timeout=PROBE_TIMEOUT_S)
         except Exception as error:  # whatever nats-py's state machine met: each means that it is of no use
             return f"the server did not answer a PING: {type(error).__name__}"

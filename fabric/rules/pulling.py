@@ -16,7 +16,7 @@ bound by at most one window. It is never too high for longer than SILENT_S. Time
 __all__ = ["EXPIRES_S", "HEARTBEAT_S", "SILENT_S", "Credit"]
 
 EXPIRES_S = 60.0
-HEARTBEAT_S = 5.0
+HEARTBEAT_S = 2.0  # a leader that died takes our requests along: nobody waits for them much longer
 SILENT_S = 2 * HEARTBEAT_S + 1
 
 

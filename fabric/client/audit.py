@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import msgspec
 
 from fabric import subjects
+from fabric.client.agents.lease import lease_held
 from fabric.client.identity import Identity
-from fabric.client.lease import lease_held
 from fabric.errors import Refused
 from fabric.jetstream.layout import STATE_STREAM
 from fabric.jetstream.read import LogReader, Stored

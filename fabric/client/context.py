@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from fabric.client.spending import Spending
+from fabric.client.calls.spending import Spending
 from fabric.errors import Refused
 from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
 from fabric.rules.once import derived_id

@@ -8,24 +8,24 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
-from fabric.client.agent import Agent
+from fabric.client.agents.agent import Agent
+from fabric.client.agents.cards import AgentCard, Skill
+from fabric.client.agents.crew import Crew
+from fabric.client.agents.enrolment import Enrolment
+from fabric.client.agents.lease import LEASE_REFRESH_S, LEASE_TTL_S, Lease
+from fabric.client.agents.registry import Registry, Watch
 from fabric.client.audit import Finding, audit
-from fabric.client.call import NO_TERMS, Invocation, Progress, Reply, Terms, call
-from fabric.client.cards import AgentCard, Skill
-from fabric.client.channel import Channel
-from fabric.client.crew import Crew
+from fabric.client.calls.call import NO_TERMS, Invocation, Progress, Reply, Terms, call
+from fabric.client.calls.desk import CallDesk
+from fabric.client.calls.parts import Parts
+from fabric.client.calls.reception import DEFAULT_LIMITS, AgentLimits
+from fabric.client.channels.channel import Channel
 from fabric.client.dead import DeadLetters
-from fabric.client.desk import CallDesk
-from fabric.client.enrolment import Enrolment
 from fabric.client.gate import Gate
 from fabric.client.identity import Identity
-from fabric.client.inbox import Inbox
-from fabric.client.lease import LEASE_REFRESH_S, LEASE_TTL_S, Lease
+from fabric.client.inboxes.inbox import Inbox
 from fabric.client.link import Link
-from fabric.client.parts import Parts
-from fabric.client.queue import Queue
-from fabric.client.reception import DEFAULT_LIMITS, AgentLimits
-from fabric.client.registry import Registry, Watch
+from fabric.client.queues.queue import Queue
 from fabric.client.story import Crossing, read_story
 from fabric.clock import monotonic
 from fabric.errors import InvalidName

@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from fabric.client.lease import lease_held
+from fabric.client.agents.lease import lease_held
 from fabric.client.link import Link
 from fabric.clock import monotonic
 from fabric.errors import Fenced, LimitExceeded, NameInUse, Refused

@@ -2,8 +2,8 @@
 
 In: `{"floors": {source: sequence}, "open": true}` from the inbox's owner, whose name is the server's word: it
 reaches its own inbox and no other. Out: `{"purged": n}`. Of each source everything up to its sequence goes;
-`open` takes the gate away that a full inbox has shut (`fabric.client.inbox`). Asking twice does no harm.
-Above: `node`. Below: JetStream's API, one call for each source.
+`open` takes the gate away that a full inbox has shut (`fabric.client.inboxes.inbox`). Asking twice does no
+harm. Above: `node`. Below: JetStream's API, one call for each source.
 """
 
 import asyncio

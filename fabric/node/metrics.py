@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from fabric.client import Session
-from fabric.client.feed import heard_on
+from fabric.client.channels.feed import heard_on
 from fabric.client.gate import Gate
 from fabric.node.server import EmbeddedServer
 

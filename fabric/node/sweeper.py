@@ -14,9 +14,9 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from fabric import subjects
-from fabric.client.custody import record_subject
-from fabric.client.lease import lease_held
-from fabric.client.letter import expiry_of
+from fabric.client.agents.lease import lease_held
+from fabric.client.inboxes.custody import record_subject
+from fabric.client.inboxes.letter import expiry_of
 from fabric.client.link import Link
 from fabric.clock import now_us
 from fabric.errors import FabricError, Fenced

@@ -15,7 +15,7 @@ A budget is granted with a call (`fabbudget`) and comes back, less what was spen
 
 So along any tree, whatever runs in parallel: spent <= granted, and when every answer came, spent + left =
 granted. A sum of None is no limit. Cost is counted in whole thousandths: halves of halves must add up.
-Above: `fabric.client.spending`. Below: `errors`.
+Above: `fabric.client.calls.spending`. Below: `errors`.
 """
 
 import math

@@ -19,7 +19,7 @@ every message which sequence came before it on the same subject (`previous`).
 | behind  | `caught_up`, what was left has gone from the log (evicted, purged) | following | |
 | following | `counted`: as many in the log as delivered      | following | verified moves up |
 | following | `counted`: another number, or too many to count | behind  | (read back from `verified`) |
-| any     | `counted`, and something moved since it was asked | same    | (the number proves nothing: ask again) |
+| any     | `counted`, and something moved since it was asked | same  | (it proves nothing: ask again) |
 | any     | `reset`: the feed was interrupted                 | behind  | |
 | behind  | reading has passed a message known of, not met    | behind  | `truncated`: retention was faster |
 

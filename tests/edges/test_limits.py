@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from fabric.client import Channel, Fabric
+from fabric.client.channels.publisher import ChannelPublisher
 from fabric.client.gate import Gate
-from fabric.client.publisher import ChannelPublisher
 from fabric.config import LimitsSettings
 from fabric.errors import Refused
 from fabric_codecs.mqtt import packets as mqtt

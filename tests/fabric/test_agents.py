@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from fabric.client import Fabric, Skill, Watch
-from fabric.client import registry as registry_module
+from fabric.client.agents import registry as registry_module
 from fabric.errors import FabricError, InvalidName, NameInUse, NoSuchAgent
 from fabric.jetstream import watchdog
 from fabric.jetstream.server import stream_info

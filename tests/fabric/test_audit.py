@@ -9,8 +9,8 @@ import pytest
 from fabric import subjects
 from fabric.client import Fabric, Finding
 from fabric.client.audit import unsettled
-from fabric.client.durable import cursor_subject
-from fabric.client.job import Job
+from fabric.client.channels.durable import cursor_subject
+from fabric.client.queues.job import Job
 from fabric.errors import PermissionDenied
 from fabric.rules.accounts import Account, Extent, Holder
 from fabric.rules.cursor import CursorRecord

@@ -76,6 +76,7 @@ def test_a_goal_against_nobody_is_in_the_rows_unit() -> None:
 
 
 def test_a_figure_that_a_peer_does_not_have_is_not_asked_of_it() -> None:
-    result = Result(RATE, [{"ours": Measured(values={"rate": 1.0}), "raw": Measured(values={})}])
+    row = Row(id="x", what="x", unit="us")
+    result = Result(row, [{"ours": Measured(values={"x": 1.0}), "raw": Measured(values={})}])
     assert result.peers == []
     assert result.document()["against"] == {}

@@ -16,7 +16,7 @@ ROWS = {
     "durable": {"durable.publish": {"raw", "nats_py"}},
     "live": {"live.end_to_end": {"raw", "nats_py"}},
     "call": {name: {"nats_py"} for name in ("call.p50_us", "call.p99_us", "call.concurrent")},
-    "catchup": {f"catchup.{channels}": {"nats_py"} for channels in (1, 10)},
+    "catchup": {f"catchup.{late}": {"nats_py"} for late in (1, 10, "together")},
     "register": {
         "register.rate": {"nats_py"},
         **{key: set() for key in ("register.flatness", "register.bytes_per_agent", "register.find_us")},

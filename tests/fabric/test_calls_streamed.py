@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fabric.client import Agent, Budget, Call, Fabric, Parts, ToolError
-from fabric.client import parts as parts_module
+from fabric.client.calls import parts as parts_module
 from fabric.errors import (
     CallFailed,
     ConfigInvalid,
@@ -207,8 +207,8 @@ async def test_a_stream_spends_from_its_budget_and_gives_back(server: RunningSer
 
 
 def test_a_tool_that_is_neither_coroutine_nor_generator_is_refused() -> None:
-    from fabric.client.cards import ToolContract
-    from fabric.client.tool import Tool
+    from fabric.client.agents.cards import ToolContract
+    from fabric.client.calls.tool import Tool
 
     with pytest.raises(ConfigInvalid, match="async def"):
         Tool(lambda: None, ToolContract(), Call)

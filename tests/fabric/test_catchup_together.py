@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from fabric.client import Fabric
-from fabric.client.together import Rider, Shelf
+from fabric.client.channels.together import Rider, Shelf
 from fabric.rules import paging, together
 from fabric.subjects import shard
 from fabric_codecs.envelope import Envelope

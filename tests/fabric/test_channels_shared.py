@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fabric.client import Fabric, Member
+from fabric.client.channels.member import QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX
 from fabric.client.gate import Gate
-from fabric.client.member import QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX
 from fabric.config import LimitsSettings
 from fabric.node.metrics import NodeCollector
 from fabric.rules.together import AT_ONCE

@@ -28,6 +28,13 @@ SAMPLES: list[tuple[FabricError, int]] = [
     (errors.CallCancelled("a.t", "left"), 1),
     (errors.ServerTooOld("1", "2"), 1),
     (errors.ServerFailed("no", "/log"), 1),
+    (errors.NoSuchLetter(7), 3),
+    (errors.CursorAhead("CH_0", 9, 3), 1),
+    (errors.NotHeld("j-1"), 1),
+    (errors.Fenced("the inbox of a", "taken over"), 1),
+    (errors.IdempotencyConflict("a.t", "order-7"), 1),
+    (errors.OutcomeUnknown("a.t", "order-7"), 1),
+    (errors.StreamBroken("a.t", "part 3 was lost"), 1),
     (errors.InternalError("oops"), 1),
 ]
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fabric import subjects
-from fabric.client.durable import cursor_subject
+from fabric.client.channels.durable import cursor_subject
 from fabric.errors import CursorAhead
 from fabric.jetstream.layout import put_stream, streams
 from fabric.jetstream.server import requester

@@ -7,9 +7,12 @@ import pytest
 import pytest_asyncio
 
 from fabric import subjects
-from fabric.client import Letter, graves, inbox_keeper, inbox_owner, letter_queue
+from fabric.client import Letter
 from fabric.client import session as session_module
-from fabric.client.custody import record_subject
+from fabric.client.inboxes import graves, letter_queue
+from fabric.client.inboxes import keeper as inbox_keeper
+from fabric.client.inboxes import owner as inbox_owner
+from fabric.client.inboxes.custody import record_subject
 from fabric.errors import CallFailed, Fenced, InternalError, PermissionDenied, Refused
 from fabric.jetstream.state import State
 from fabric.rules import repair

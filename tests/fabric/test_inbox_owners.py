@@ -6,8 +6,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from fabric.client import Letter, OwnedInbox, custody, inbox_keeper, inbox_owner
+from fabric.client import Letter, OwnedInbox
 from fabric.client import session as session_module
+from fabric.client.inboxes import custody
+from fabric.client.inboxes import keeper as inbox_keeper
+from fabric.client.inboxes import owner as inbox_owner
 from fabric.clock import now_us
 from fabric.errors import (
     ConfigInvalid,

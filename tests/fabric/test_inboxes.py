@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from fabric.client import Letter, Receipt, inbox_owner
+from fabric.client import Letter, Receipt
+from fabric.client.inboxes import owner as inbox_owner
 from fabric.errors import Refused
 from fabric.jetstream.layout import INBOX_LETTERS_PER_SOURCE
 from fabric.rules.accounts import Account

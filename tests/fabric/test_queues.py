@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from fabric.client import Receipt
-from fabric.client.job import Job
-from fabric.client.worker import Worker
+from fabric.client.queues.job import Job
+from fabric.client.queues.worker import Worker
 from fabric.errors import InvalidName, NotHeld, PermissionDenied
 from fabric.rules import retry
 from fabric.subjects import job as job_subject
@@ -28,8 +28,8 @@ async def node(server: RunningServer) -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.02)
-    monkeypatch.setattr("fabric.client.worker.TICK_S", 0.02)
-    monkeypatch.setattr("fabric.client.endings.FLUSH_EVERY_S", 0.05)
+    monkeypatch.setattr("fabric.client.queues.worker.TICK_S", 0.02)
+    monkeypatch.setattr("fabric.client.queues.endings.FLUSH_EVERY_S", 0.05)
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from fabric import subjects
-from fabric.client import inbox_keeper
 from fabric.client import session as session_module
+from fabric.client.inboxes import keeper as inbox_keeper
 from fabric.clock import now_us
 from fabric.errors import Refused
 from fabric.node.sweeper import Sweeper

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from fabric.client import Channel, Fabric, Receipt
-from fabric.client.durable import cursor_subject
+from fabric.client.channels.durable import cursor_subject
 from fabric.errors import Refused
 from fabric.rules.cursor import ATTEMPTS_MAX, UNCOMMITTED_MAX, CursorRecord
 from helpers.lane import opened

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fabric.client import Fabric, Member, Receipt, catchup
+from fabric.client import Fabric, Member, Receipt
 from fabric.client import session as session_module
+from fabric.client.channels import catchup
 from fabric.errors import PermissionDenied, Refused
 from fabric.jetstream import watchdog
 from fabric.rules import repair

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fabric.client import Fabric, Inbox, Receipt, catchup, inbox_owner
+from fabric.client import Fabric, Inbox, Receipt
 from fabric.client import session as session_module
+from fabric.client.channels import catchup
+from fabric.client.inboxes import owner as inbox_owner
 from fabric.errors import Refused
 from fabric.jetstream import watchdog
 from fabric.rules import repair

@@ -113,8 +113,8 @@ async def test_every_accepted_job_ends_while_workers_and_servers_come_and_go(
     monkeypatch.setattr(watchdog, "PROBE_EVERY_S", 0.2)
     monkeypatch.setattr(watchdog, "PROBE_TIMEOUT_S", 1)
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.02)
-    monkeypatch.setattr("fabric.client.worker.REOPEN_S", 0.1)
-    monkeypatch.setattr("fabric.client.worker.GRACE_S", 1.0)
+    monkeypatch.setattr("fabric.client.queues.worker.REOPEN_S", 0.1)
+    monkeypatch.setattr("fabric.client.queues.worker.GRACE_S", 1.0)
     monkeypatch.setattr("fabric.node.queues.ACK_WAIT_S", 3.0)
     first = int(os.environ.get("SEED", "1"))
     for seed in range(first, first + int(os.environ.get("ROUNDS", "1"))):

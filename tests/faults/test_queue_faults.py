@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fabric.client import Fabric
-from fabric.client.job import Job
+from fabric.client.queues.job import Job
 from fabric.errors import FabricError, Refused, Unreachable
 from fabric.jetstream import watchdog
 from fabric.jetstream.server import api
@@ -43,7 +43,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "PROBE_EVERY_S", 0.2)
     monkeypatch.setattr(watchdog, "PROBE_TIMEOUT_S", 1)
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.02)
-    monkeypatch.setattr("fabric.client.worker.REOPEN_S", 0.1)
+    monkeypatch.setattr("fabric.client.queues.worker.REOPEN_S", 0.1)
     monkeypatch.setattr("fabric.node.queues.ACK_WAIT_S", 2.0)
     monkeypatch.setattr(held, "ACK_WAIT_S", 2.0)
 

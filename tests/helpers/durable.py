@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from fabric.client import Channel, DurableMember, Fabric
-from fabric.client.durable import cursor_subject
+from fabric.client.channels.durable import cursor_subject
 from fabric.rules.cursor import CursorRecord
 from helpers.waiting import BOUND_S
 

@@ -1,8 +1,7 @@
-"""A log, a feed of it with faults, and one track on it: the reference model of `rules/repair.py`, by chance of a
-seed.
+"""A log, a feed of it with faults, and one track on it: the reference model of `rules/repair.py`, by chance.
 
-The model is the log itself, a list. `test_repair_simulated` runs it alone, `test_splice_simulated` puts members
-on it.
+The model is the log itself, a list. `test_repair_simulated` runs it alone, `test_splice_simulated` puts
+members on it.
 """
 
 import random

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fabric.client import Fabric, Letter, OwnedInbox, Session
-from fabric.client.custody import record_subject
+from fabric.client.inboxes.custody import record_subject
 from fabric.jetstream.layout import inbox_stream
 from fabric.jetstream.server import api
 from fabric.node.inboxes import SettleService

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fabric.client.failure import failure
-from fabric.client.kept import Answer, KeptCall, KeptCalls
+from fabric.client.calls.failure import failure
+from fabric.client.calls.kept import Answer, KeptCall, KeptCalls
 from fabric.errors import FabricError, Fenced, IdempotencyConflict, OutcomeUnknown, Refused
 from fabric.jetstream.state import Record
 from fabric.rules.kept import Done, Keeping, Running, decide, record_key
@@ -232,6 +232,6 @@ async def test_the_simulation_notices(broken: str, monkeypatch: pytest.MonkeyPat
             return decide(stored, record.arguments, repeatable=repeatable)
         return decide(stored, arguments, repeatable=True)
 
-    monkeypatch.setattr("fabric.client.kept.decide", careless)
+    monkeypatch.setattr("fabric.client.calls.kept.decide", careless)
     with pytest.raises(AssertionError):
         await simulate(range(600))

@@ -73,7 +73,7 @@ class Server:
 
 
 class Worker:
-    """The rules, put together as `fabric.client.worker` does."""
+    """The rules, put together as `fabric.client.queues.worker` does."""
 
     def __init__(self, world: "World") -> None:
         self.world = world

@@ -1,4 +1,4 @@
-"""A member's life in one log: every row of the state table. `test_splice_simulated` runs it against a model."""
+"""A member's life in one log: every row of the state table; `test_splice_simulated` runs it by chance."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Many members on one faulty feed, thousands of times: they join late and early, begin anywhere, read slowly, and
-crash and come back where they had settled. Each ends with every message of the log from where it began: once, in
-order per subject, or told that it went.
+"""Many members on one faulty feed, thousands of times: they join late and early, begin anywhere, read slowly,
+crash and come back where they had settled. Each ends with every message of the log from where it began: once,
+in order per subject, or told that it went.
 
 The reference model is the log itself, a list. A failure prints its seed and the line that replays it.
 """

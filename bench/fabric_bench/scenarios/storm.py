@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from fabric.client import Receipt
-from fabric.client.job import Job
+from fabric.client.queues.job import Job
 from fabric.config import load_config
 from fabric.errors import Refused
 from fabric.jetstream.layout import DEAD_STREAM, QUEUE_STREAM

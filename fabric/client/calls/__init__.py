@@ -1,0 +1,1 @@
+"""Calls: the caller's desk, the agent's reception, and what runs between."""

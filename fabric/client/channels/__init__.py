@@ -1,0 +1,1 @@
+"""Channels: publishers, members and the feeds they share."""

@@ -1,0 +1,1 @@
+"""Inboxes: who leaves letters, who owns them, and the record of what is settled."""

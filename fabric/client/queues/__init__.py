@@ -1,0 +1,1 @@
+"""Queues: putting jobs, working them, and how jobs end."""

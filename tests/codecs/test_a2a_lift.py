@@ -6,29 +6,34 @@ from typing import Any
 
 import pytest
 
-from fabric_codecs.a2a.call import choose_tool, lift_send, marks_of
+from fabric_codecs.a2a.call import choose_tool, lift_call, tool_named
 from fabric_codecs.a2a.faults import Fault
-from fabric_codecs.a2a.model import SendMessage
 from fabric_codecs.a2a.wire import read_send
+from fabric_codecs.core.jsonrpc import Rpc, corr_of_id, read_rpc
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Translation
 
 
-def sent(*parts: object, metadata: object = None, outer: object = None, **message: Any) -> SendMessage:
+def sent(*parts: object, metadata: object = None, outer: object = None, **message: Any) -> Rpc:
     fields = {"messageId": "m-1", "role": "ROLE_USER", "parts": parts, "metadata": metadata} | message
-    return read_send(json.dumps({"message": fields, "metadata": outer}).encode())
+    return asked({"message": fields, "metadata": outer})
 
 
-def lift(send: SendMessage, **changes: Any) -> Translation[Envelope]:
+def asked(params: dict[str, object]) -> Rpc:
+    return read_rpc(
+        json.dumps({"jsonrpc": "2.0", "id": "n:1", "method": "SendMessage", "params": params}).encode()
+    )
+
+
+def lift(rpc: Rpc, **changes: Any) -> Translation[Envelope]:
     given: dict[str, Any] = {
         "target": "thermostat.set",
         "source": "/a2a/planner",
-        "method": "SendMessage",
-        "fabcorr": "aTox",
         "context_id": "c-1",
+        "now_us": 1_795_233_600_000_000,
     }
-    return lift_send(send, **given | changes)
+    return lift_call(rpc, read_send(rpc.params), **given | changes)
 
 
 def raw(value: bytes, media_type: str | None = "application/json") -> dict[str, object]:
@@ -61,6 +66,7 @@ def test_call_takes_its_attributes_from_message_and_edge() -> None:
         "id": "m-1",
         "source": "/a2a/planner",
         "type": "io.agentfabric.request",
+        "time": "2026-11-21T04:00:00.000000Z",
         "subject": "thermostat.set",
         "datacontenttype": "application/json",
         "correlationid": "c-1",
@@ -70,7 +76,7 @@ def test_call_takes_its_attributes_from_message_and_edge() -> None:
         "fabproto": "a2a",
         "fabver": "1.0",
         "fabmethod": "SendMessage",
-        "fabcorr": "aTox",
+        "fabcorr": corr_of_id(b'"n:1"'),
     }
 
 
@@ -80,12 +86,54 @@ def test_conversation_in_metadata_comes_before_the_context() -> None:
 
 
 def test_metadata_of_the_message_comes_before_metadata_of_the_request() -> None:
-    send = sent(
+    rpc = sent(
         {"text": "a"},
-        metadata={"io.agentfabric/tool": "inner"},
-        outer={"io.agentfabric/tool": "outer", "io.agentfabric/causationid": "e-1"},
+        metadata={"io.agentfabric/tool": "inner", "io.agentfabric/conversation": "near"},
+        outer={
+            "io.agentfabric/tool": "outer",
+            "io.agentfabric/conversation": "far",
+            "io.agentfabric/causationid": "e-1",
+        },
     )
-    assert (marks_of(send).tool, marks_of(send).causationid) == ("inner", "e-1")
+    envelope = lift(rpc).message
+    assert tool_named(read_send(rpc.params)) == "inner"
+    assert (envelope.correlationid, envelope.causationid) == ("near", "e-1")
+
+
+def test_unknown_metadata_and_members_are_kept_beside_one_part_or_several() -> None:
+    for parts in ([{"data": {"a": 1}}], [{"text": "please"}, {"data": {"a": 1}}]):
+        rpc = sent(
+            *parts, metadata={"com.example/x": [1.50]}, outer={"com.example/y": "z"}, extensions=["urn:x"]
+        )
+        envelope = lift(rpc).message
+        assert envelope.data == b'{"a": 1}'
+        assert dict(envelope.native) == {
+            "metadata/com.example/x": b"[1.5]",
+            "request/com.example/y": b'"z"',
+            "message/extensions": b'["urn:x"]',
+        }
+
+
+@pytest.mark.parametrize("kind", ["event", "response", "cancel"])
+def test_message_that_says_it_carries_something_else_is_a_call_all_the_same(kind: str) -> None:
+    envelope = lift(sent({"text": "a"}, metadata={"io.agentfabric/fabkind": kind})).message
+    assert (envelope.kind, envelope.type) == ("request", "io.agentfabric.request")
+    assert envelope.get("fabcorr") == corr_of_id(b'"n:1"')
+
+
+def test_mark_cannot_change_what_the_edge_knows() -> None:
+    said = {
+        "source": "/x/y",
+        "fabproto": "mqtt",
+        "subject": "a.b",
+        "datacontenttype": "text/xml",
+        "fabreply": "z",
+    }
+    metadata = {f"io.agentfabric/{name}": value for name, value in said.items()}
+    envelope = lift(sent({"data": {}}, metadata=metadata)).message
+    assert (envelope.source, envelope.subject) == ("/a2a/planner", "thermostat.set")
+    assert (envelope.get("fabproto"), envelope.get("fabreply")) == ("a2a", None)
+    assert envelope.get("datacontenttype") == "application/json"
 
 
 @pytest.mark.parametrize(
@@ -115,8 +163,9 @@ def test_parts_become_arguments(parts: list[object], arguments: bytes) -> None:
     ],
 )
 def test_whole_doubles_become_integers_and_nothing_else_changes(data: bytes, arguments: bytes) -> None:
-    send = read_send(b'{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"data":' + data + b"}]}}")
-    assert lift(send).message.data == arguments
+    sent = b'{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"data":' + data + b"}]}}"
+    rpc = read_rpc(b'{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":' + sent + b"}")
+    assert lift(rpc).message.data == arguments
 
 
 def test_first_object_is_taken_and_every_other_part_is_a_loss() -> None:
@@ -158,13 +207,25 @@ def test_raw_json_that_cannot_be_read_is_refused(content: str) -> None:
         lift(sent({"raw": content, "mediaType": "application/json"}))
 
 
-@pytest.mark.parametrize(
-    "metadata", ["x", [], 7, {"io.agentfabric/tool": 7}, {"io.agentfabric/causationid": {}}]
-)
+def test_metadata_of_a_part_that_is_taken_is_a_loss() -> None:
+    (loss,) = lift(sent({"data": {}, "metadata": {"page": 2}})).losses
+    assert (loss.code, loss.field) == ("PART_UNMAPPED", "parts[0].metadata")
+
+
+@pytest.mark.parametrize("metadata", ["x", [], 7, {"io.agentfabric/tool": 7}])
 def test_metadata_of_a_wrong_type_is_refused(metadata: object) -> None:
     with pytest.raises(CodecError, match=r"params\.message\.metadata") as caught:
-        marks_of(sent({"text": "a"}, metadata=metadata))
+        tool_named(read_send(sent({"text": "a"}, metadata=metadata).params))
     assert caught.value.reason == Fault.INVALID_PARAMS
+
+
+@pytest.mark.parametrize("outer", [True, False])
+def test_cause_that_is_no_text_is_refused_within_the_request(outer: bool) -> None:
+    rpc = sent({"text": "a"}, **{"outer" if outer else "metadata": {"io.agentfabric/causationid": {}}})
+    with pytest.raises(CodecError, match="causationid") as caught:
+        lift(rpc)
+    assert caught.value.reason == Fault.INVALID_PARAMS
+    assert caught.value.offset == rpc.body.offset("params")
 
 
 @pytest.mark.parametrize("field", ["causationid", "conversation"])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fabric_codecs.a2a.call import lift_send
+from fabric_codecs.a2a.call import lift_call
 from fabric_codecs.a2a.events import lower_error, lower_response
 from fabric_codecs.a2a.events import lower_progress as lower_a2a_progress
 from fabric_codecs.a2a.model import StreamItem
@@ -120,13 +120,13 @@ def a2a(data: bytes) -> None:
     """What an A2A client may ask, and a message as an envelope."""
     version_is_served(data.decode("latin-1"))
     with MayRefuse(len(data)):
-        params = rpc.read_rpc(data).params
+        message = rpc.read_rpc(data)
         with MayRefuse(len(data)):
-            read_task_query(params)
-        sent = read_send(params)
-        lifted = lift_send(
-            sent, target="a.b", source="/a2a/x", method="SendMessage", fabcorr="aTox", context_id="c-1"
-        )
+            read_task_query(message.params)
+        sent = read_send(message.params)
+        if message.method not in ("SendMessage", "SendStreamingMessage"):
+            return
+        lifted = lift_call(message, sent, target="a.b", source="/a2a/x", context_id="c-1", now_us=NOW_US)
         must(check, lifted.message.data)
         survives_nats(lifted.message)
 

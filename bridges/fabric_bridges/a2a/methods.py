@@ -22,7 +22,7 @@ from fabric_bridges.crossings import Crossings
 from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.connection import while_connected
 from fabric_bridges.http.sse import EventStream, sse_event
-from fabric_codecs.a2a.call import choose_tool, lift_send, marks_of
+from fabric_codecs.a2a.call import choose_tool, lift_call, tool_named
 from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.model import SendMessage, StreamItem, Task, TaskState
 from fabric_codecs.a2a.wire import read_send, read_task_query, refuse, write_item, write_task
@@ -175,13 +175,13 @@ class Methods:
     def _start(self, exchange: Exchange, send: SendMessage, target: str) -> TaskRun:
         caller = self._fabric.on_behalf_of(exchange.principal, protocol="a2a")
         context_id = send.message.context_id or caller.new_id()
-        lifted = lift_send(
+        lifted = lift_call(
+            exchange.rpc,
             send,
             target=target,
             source=caller.source,
-            method=exchange.rpc.method or "",
-            fabcorr=corr_of_id(exchange.id),
             context_id=context_id,
+            now_us=now_us(),
             traceparent=exchange.traceparent,
         )
         invocation = caller.invoke(lifted.message, deadline_s=self._settings.call_deadline_s)
@@ -240,7 +240,7 @@ UNSERVED = {
 
 
 def _tool_of(send: SendMessage, card: AgentCard) -> str:
-    asked, offered = marks_of(send).tool, tuple(tool.name for tool in card.tools)
+    asked, offered = tool_named(send), tuple(tool.name for tool in card.tools)
     tool = choose_tool(asked, offered)
     if tool is not None:
         return tool

@@ -59,6 +59,7 @@ class Part(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     data: Json = UNSET
     media_type: str | None = None
     filename: str | None = None
+    metadata: Json = UNSET
 
 
 class Message(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):

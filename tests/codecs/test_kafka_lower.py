@@ -5,10 +5,13 @@ from base64 import b64encode
 import msgspec
 import pytest
 
+from fabric_codecs.bounds import KAFKA_HEADERS_MAX
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.kafka.lower import lower
-from fabric_codecs.kafka.records import Record
+from fabric_codecs.kafka.builder import BatchBuilder
+from fabric_codecs.kafka.lower import lower as lower_record
+from fabric_codecs.kafka.lower import lower_batch
+from fabric_codecs.kafka.records import Record, decode_batch
 
 MEASURED = Envelope(
     b'{"celsius": 21.5}',
@@ -20,6 +23,18 @@ MEASURED = Envelope(
     fabkind="event",
     traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 )
+
+
+def lower(envelope, offset, time_ms):
+    """The record; each time, the batch written in one pass is the one that the builder makes of it."""
+    lowered = lower_record(envelope, offset, time_ms)
+    if len(lowered.message.headers) > KAFKA_HEADERS_MAX:
+        return lowered
+    batch = BatchBuilder(0)
+    batch.add(lower_record(envelope, 0, time_ms).message)
+    written = lower_batch(envelope, time_ms)
+    assert (written.message, written.losses) == (batch.build(), lowered.losses)
+    return lowered
 
 
 def stored(envelope, **carrier_lines):
@@ -165,3 +180,15 @@ def test_a_message_that_is_no_envelope_keeps_its_data_alone(block):
 def test_native_entries_that_cannot_be_read_are_a_codec_error(packed):
     with pytest.raises(CodecError, match="Fab-Native"):
         lower(stored(MEASURED, Fab_Native=packed), 0, 0)
+
+
+def test_a_batch_has_no_more_headers_than_the_builder_allows():
+    native = MEASURED.with_native([(f"x-{at}", b"") for at in range(KAFKA_HEADERS_MAX)])
+    with pytest.raises(CodecError, match="headers in a record"):
+        lower_batch(native, 0)
+
+
+@pytest.mark.parametrize("time_ms", [0, -1, 1_790_000_000_123, 2**63 - 1])
+def test_a_batch_has_the_time_of_its_record(time_ms):
+    batch = decode_batch(lower_batch(MEASURED, time_ms).message)
+    assert [record.timestamp_ms for record in batch.records] == [batch.max_timestamp_ms] == [time_ms]

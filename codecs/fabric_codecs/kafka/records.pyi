@@ -52,5 +52,8 @@ def decode_batch(data: bytes | bytearray | memoryview, at: int = 0, inflated_max
     the fault lies inside of them, and the text says where it is there.
     """
 
+def only_record(message: bytes) -> Record:
+    """The one record of a batch that is the whole message. Raises CodecError."""
+
 def checksum(data: bytes | bytearray | memoryview, portable: bool = False) -> int:
     """CRC-32C of the bytes; `portable` takes the way of a machine without the instruction."""

@@ -24,9 +24,11 @@ Source: Apache Kafka, documentation, "Message Format"; DefaultRecordBatch and De
 that a broker may set them in a producer's batch.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport INT64_MAX, int16_t, int32_t, int64_t, uint64_t
+from libc.string cimport memcmp
 
 from fabric_codecs.core.crc32c cimport crc32c, crc32c_portable
 from fabric_codecs.core.reader cimport (
@@ -41,6 +43,11 @@ from fabric_codecs.kafka.compression import Codec, inflate
 cdef Py_ssize_t HEADERS_MAX = KAFKA_HEADERS_MAX
 cdef Py_ssize_t RECORDS_MAX = KAFKA_RECORDS_MAX
 cdef Py_ssize_t INFLATED_MAX = KAFKA_INFLATED_BYTES_MAX
+cdef enum:
+    COUNT_AT = 57
+    NAME_SLOTS = 256
+    NAME_KEPT_BYTES = 40
+cdef list NAMES = [""] * NAME_SLOTS
 cdef str BATCH = "Message Format, Record Batch"  # Apache Kafka's documentation
 cdef str RECORD = "Message Format, Record"
 cdef str HEADER = "Message Format, Record Header"
@@ -58,6 +65,7 @@ cdef object broken(Reader* r, str what):
     return wrong(r.why.decode(), r.fault_at, INVALID_RECORD, "Protocol Primitive Types, VARINT" if is_varint else RECORD)
 
 
+@cython.freelist(64)
 cdef class Record:
     """One record. `key`, `value` and a header's value may be None (null); headers keep their order."""
 
@@ -83,6 +91,7 @@ cdef class Record:
         return self.offset, self.timestamp_ms, self.key, self.value, self.headers
 
 
+@cython.freelist(8)
 cdef class Batch:
     """A decoded batch. `end` is the byte after it in the buffer it was read from."""
 
@@ -139,9 +148,24 @@ cdef str read_header_name(Reader* r):
     if p == NULL:
         return ""
     try:
-        return PyUnicode_DecodeUTF8(<const char*>p, size, NULL)
+        return name_at(p, size)
     except UnicodeDecodeError:
         raise wrong("a header's name is not UTF-8", r.at - size, INVALID_RECORD, HEADER) from None
+
+
+cdef str name_at(const unsigned char* p, Py_ssize_t size):
+    """The text; records repeat their headers' names, so the last one of each slot is kept, with its hash."""
+    cdef Py_ssize_t slot, known_size
+    cdef const char* known_text
+    if not 0 < size <= NAME_KEPT_BYTES:
+        return PyUnicode_DecodeUTF8(<const char*>p, size, NULL)
+    slot = (p[size - 1] * 31 + p[size >> 1] * 7 + size) % NAME_SLOTS
+    known = NAMES[slot]
+    known_text = PyUnicode_AsUTF8AndSize(known, &known_size)
+    if known_size != size or memcmp(known_text, p, size) != 0:
+        known = PyUnicode_DecodeUTF8(<const char*>p, size, NULL)
+        NAMES[slot] = known
+    return <str>known
 
 
 cdef list read_headers(Reader* r):
@@ -237,13 +261,27 @@ cdef int check_frame(Reader* r) except -1:
 
 
 def decode_batch(const unsigned char[::1] data not None, Py_ssize_t at=0, Py_ssize_t inflated_max=INFLATED_MAX):
+    if at < 0 or at > data.shape[0]:
+        raise ValueError(f"at is {at}, the buffer has {data.shape[0]} bytes")
+    return read_batch(&data[0] if data.shape[0] else NULL, data.shape[0], at, inflated_max)
+
+
+def only_record(bytes message not None):
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(message)
+    cdef Batch batch = read_batch(<const unsigned char*>PyBytes_AS_STRING(message), size, 0, INFLATED_MAX)
+    if batch.end != size:
+        raise CodecError("bytes follow the record batch", protocol="kafka", offset=batch.end)
+    if len(batch.records) != 1:
+        raise CodecError(f"a batch of {len(batch.records)} records: translate one at a time", protocol="kafka", offset=COUNT_AT)
+    return batch.records[0]
+
+
+cdef Batch read_batch(const unsigned char* data, Py_ssize_t size, Py_ssize_t at, Py_ssize_t inflated_max):
     cdef Reader r
     cdef Batch batch = Batch.__new__(Batch)
     cdef int64_t base_timestamp
     cdef int32_t count
-    if at < 0 or at > data.shape[0]:
-        raise ValueError(f"at is {at}, the buffer has {data.shape[0]} bytes")
-    reader_init(&r, &data[0] if data.shape[0] else NULL, at, data.shape[0])
+    reader_init(&r, data, at, size)
     check_frame(&r)
     batch.end = r.end
     reader_init(&r, r.base, at, r.end)

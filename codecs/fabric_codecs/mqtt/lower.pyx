@@ -115,6 +115,10 @@ cdef bint is_retained(Envelope envelope) except -1:
     cdef uint64_t seen = 0
     cdef bint retain = False
     cdef list kept = []
+    if envelope._attributes is None and memmem(
+        PyBytes_AS_STRING(envelope._block), PyBytes_GET_SIZE(envelope._block), b"\r\nFab-Native: ", 14
+    ) == NULL:
+        return False
     read_told(envelope, &told, kept)
     writer_init(&unused)
     try:

@@ -317,10 +317,14 @@ cdef class Decoder:
         return r.end
 
 
+# Of one packet each time: they hold nothing, and learn no version.
+cdef Decoder WHOLE_4 = Decoder(4, VARINT_MAX + 5), WHOLE_5 = Decoder(5, VARINT_MAX + 5)
+
+
 def decode(bytes data not None, int version):
     """The one packet that `data` is, in MQTT 3.1.1 (`version` 4) or 5; a CONNECT is told by version 0. Raises CodecError, also
     for bytes that are missing or left over."""
-    cdef Decoder decoder = Decoder(version, VARINT_MAX + 5)
+    cdef Decoder decoder = WHOLE_4 if version == 4 else WHOLE_5 if version == 5 else Decoder(version, VARINT_MAX + 5)
     cdef Reader r
     cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data), stop = -1

@@ -19,14 +19,14 @@ from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.lift import WITHHELD
 from fabric_codecs.kafka.lift import lift as lift_kafka
-from fabric_codecs.kafka.records import Record, decode_batch
+from fabric_codecs.kafka.records import only_record
 from fabric_codecs.mcp.lift import lift as lift_mcp
 from fabric_codecs.mqtt.lift import lift as lift_mqtt
 from fabric_codecs.mqtt.packets import Publish
 from fabric_codecs.mqtt.wire import decode
 from fabric_codecs.translate.losses import Translation
 
-__all__ = ["LIFTS", "PROTOCOLS", "Protocol", "lift", "nameless", "publish_of", "record_of"]
+__all__ = ["LIFTS", "PROTOCOLS", "Protocol", "lift", "nameless", "publish_of"]
 
 Protocol: TypeAlias = Literal["mcp", "a2a", "mqtt5", "mqtt311", "kafka"]
 # A message, its origin, when it came, a fresh id, the topic, the partition, trusted, structured: see `lift`.
@@ -83,18 +83,6 @@ def publish_of(message: bytes, version: int) -> Publish:
             "the Topic Alias means something on its connection only", protocol="mqtt", clause="3.3.2.3.4"
         )
     return packet
-
-
-def record_of(message: bytes) -> Record:
-    """The one record of a batch. Raises CodecError."""
-    batch = decode_batch(message)
-    if batch.end != len(message):
-        raise CodecError("bytes follow the record batch", protocol="kafka", offset=batch.end)
-    if len(batch.records) != 1:
-        raise CodecError(
-            f"a batch of {len(batch.records)} records: translate one at a time", protocol="kafka", offset=57
-        )
-    return batch.records[0]
 
 
 def _lift_mcp(
@@ -157,7 +145,7 @@ def _lift_kafka(
 ) -> Translation[Envelope]:
     if topic is None:
         raise CodecError("a record batch does not say its topic: it has to be told", protocol="kafka")
-    record = record_of(message)
+    record = only_record(message)
     return lift_kafka(
         record,
         topic=topic,

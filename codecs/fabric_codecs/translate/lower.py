@@ -11,8 +11,7 @@ from fabric_codecs.a2a.lower import lower as lower_a2a
 from fabric_codecs.cloudevents.structured import write_event
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.kafka.builder import BatchBuilder
-from fabric_codecs.kafka.lower import lower as lower_kafka
+from fabric_codecs.kafka.lower import lower_batch
 from fabric_codecs.mcp.lower import lower as lower_mcp
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lower import lower as lower_mqtt
@@ -101,10 +100,7 @@ def _lower_mqtt311(
 
 def _lower_kafka(envelope: Envelope, now_us: int, topic: str | None, structured: bool) -> Translation[bytes]:
     _kafka_topic(topic or envelope.subject or "")
-    lowered = lower_kafka(envelope, 0, now_us // 1000)
-    batch = BatchBuilder(0)
-    batch.add(lowered.message)
-    return Translation(batch.build(), lowered.losses)
+    return lower_batch(envelope, now_us // 1000)
 
 
 LOWERS: Final[dict[Protocol, Callable[[Envelope, int, str | None, bool], Translation[bytes]]]] = {

@@ -14,10 +14,10 @@ spliced, in place where they stand, and without a hop nothing is touched. Above:
 
 from fabric_codecs.core.jsonscan import JsonObject, quote, scan
 from fabric_codecs.kafka.builder import BatchBuilder
-from fabric_codecs.kafka.records import Record, decode_batch
+from fabric_codecs.kafka.records import Record, decode_batch, only_record
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.packets import Publish
-from fabric_codecs.translate.lift import Protocol, publish_of, record_of
+from fabric_codecs.translate.lift import Protocol, publish_of
 
 __all__ = ["pass_on"]
 
@@ -80,7 +80,7 @@ def _mqtt(packet: Publish, traceparent: str | None, waited_s: int) -> bytes:
 
 
 def _kafka(message: bytes, traceparent: str) -> bytes:
-    batch, record = decode_batch(message), record_of(message)
+    batch, record = decode_batch(message), only_record(message)
     names = [name for name, _ in record.headers]
     headers = list(record.headers)
     at = names.index(TRACE) if TRACE in names else len(headers)

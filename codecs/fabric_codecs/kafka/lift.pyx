@@ -16,6 +16,7 @@ In: the record, and what only the edge knows (where it stands in which topic, wh
 
 from hashlib import sha256
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
@@ -162,6 +163,9 @@ cdef bint has(list headers, str name):
     return False
 
 
+@cython.final
+@cython.no_gc
+@cython.freelist(8)
 cdef class _Lifting:
     # One record on its way: the header block without its end, the native entries, the attributes that are there.
     cdef Writer block, native

@@ -7,5 +7,5 @@ def lower(envelope: Envelope, offset: int, time_ms: int) -> Translation[Record]:
     native entries cannot be read."""
 
 def lower_batch(envelope: Envelope, time_ms: int) -> Translation[bytes]:
-    """A batch of that one record, uncompressed, at offset 0: what `BatchBuilder(0)` makes of `lower`'s, without
-    building either. Raises CodecError as they do."""
+    """A batch of that one record, uncompressed, at offset 0: what `BatchBuilder(0)` makes of `lower`'s,
+    without building either. Raises CodecError as they do."""

@@ -43,8 +43,9 @@ class Loss:
     outcome: str
 
 
-class Translation(msgspec.Struct, Generic[M], frozen=True):
-    """A message in another protocol's form, and what it cost. (A Struct: one is made for every message.)"""
+class Translation(msgspec.Struct, Generic[M], frozen=True, gc=False):
+    """A message in another protocol's form, and what it cost. (A Struct that the collector leaves alone: one
+    is made for every message, and none is part of a cycle.)"""
 
     message: M
     losses: tuple[Loss, ...] = ()

@@ -1,0 +1,34 @@
+from typing import Final, Literal, TypeAlias
+
+from fabric_codecs.envelope import Envelope
+from fabric_codecs.mqtt.packets import Publish
+from fabric_codecs.translate.losses import Translation
+
+Protocol: TypeAlias = Literal["mcp", "a2a", "mqtt5", "mqtt311", "kafka"]
+PROTOCOLS: Final[tuple[Protocol, ...]]
+
+def lift(
+    message: bytes,
+    protocol: Protocol,
+    *,
+    origin: str,
+    now_us: int,
+    fresh_id: str | None = None,
+    topic: str | None = None,
+    partition: int | None = None,
+    trusted: bool = False,
+    structured: bool = False,
+) -> Translation[Envelope]:
+    """The envelope of one message.
+
+    `origin` is its CloudEvents source, `now_us` when it came. `fresh_id` is used where the message has no id
+    of its own: a codec invents none. `topic` says what a Kafka batch cannot, and names the subject of a
+    request where the protocol leaves it open; with `partition` too, the record's place in its log is its id.
+    `trusted` takes from MQTT and Kafka also what only the fabric may say (the source): for messages that the
+    fabric wrote. `structured`: an MQTT 3.1.1 payload is a CloudEvent in JSON.
+
+    Raises CodecError for bytes that are no such message, or a message without any id.
+    """
+
+def publish_of(message: bytes, version: int) -> Publish:
+    """The PUBLISH that the bytes are, with a topic of its own. Raises CodecError."""

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from fabric_codecs.core.headers cimport header_value, last_header_value, memmem, put_value, server_number
@@ -80,6 +81,7 @@ cdef Envelope envelope_of_block(bytes block, bytes data):
     return envelope
 
 
+@cython.freelist(64)
 cdef class Envelope:
     def __init__(self, bytes data=b"", /, **attributes):
         cdef dict kept = {}

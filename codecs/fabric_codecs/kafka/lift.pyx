@@ -325,6 +325,13 @@ def lift(
     Record record not None, *, str topic not None, int partition, object offset, str source not None,
     str fresh_id=None, frozenset withheld not None=WITHHELD,
 ):
+    return lift_record(record, topic, partition, offset, source, fresh_id, withheld)
+
+
+cdef object lift_record(
+    Record record, str topic, int partition, object offset, str source, str fresh_id, frozenset withheld
+):
+    """`lift`, for `translate`."""
     cdef _Lifting to = _Lifting.__new__(_Lifting)
     cdef bytes channel = channel_of(topic), block
     cdef tuple header

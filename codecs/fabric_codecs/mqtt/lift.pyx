@@ -88,6 +88,11 @@ cdef struct Said:
 def lift(
     Publish publish not None, *, int version, str fresh_id not None, str source not None, int64_t now_us, bint trusted=False
 ):
+    return lift_publish(publish, version, fresh_id, source, now_us, trusted)
+
+
+cdef object lift_publish(Publish publish, int version, str fresh_id, str source, int64_t now_us, bint trusted):
+    """`lift`, for `translate`."""
     cdef Said said
     cdef tuple losses = ()
     cdef bytes section

@@ -90,6 +90,13 @@ def lower(
     Envelope envelope not None, str channel not None, *, int version, int qos, int64_t now_us, int packet_id=0,
     tuple subscription_ids=(), bint as_published=False
 ):
+    return lower_publish(envelope, channel, version, qos, now_us, packet_id, subscription_ids, as_published)
+
+
+cdef object lower_publish(
+    Envelope envelope, str channel, int version, int qos, int64_t now_us, int packet_id, tuple subscription_ids, bint as_published
+):
+    """`lower`, for `translate`."""
     cdef str topic = topic_of(channel)
     cdef bint downgraded = qos == 0 and is_stored(envelope)
     cdef bint retain = False

@@ -13,16 +13,17 @@ codecs of the protocols.
 from typing import Literal
 
 from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.kafka.lift cimport lift_record
+from fabric_codecs.kafka.records cimport Record
+from fabric_codecs.mqtt.lift cimport lift_publish
 from fabric_codecs.mqtt.publish cimport Publish
 
 from fabric_codecs.a2a.lift import lift as lift_a2a
 from fabric_codecs.cloudevents.structured import read_event
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.lift import WITHHELD
-from fabric_codecs.kafka.lift import lift as lift_kafka
 from fabric_codecs.kafka.records import only_record
 from fabric_codecs.mcp.lift import lift as lift_mcp
-from fabric_codecs.mqtt.lift import lift as lift_mqtt
 from fabric_codecs.mqtt.wire import decode
 from fabric_codecs.translate.losses import Translation
 
@@ -65,12 +66,12 @@ cdef object by_protocol(
         return lift_a2a(message, source=origin, fresh_id=given, now_us=now_us, target=topic)
     if protocol == "mqtt5":
         publish = publish_of(message, 5)
-        return lift_mqtt(publish, version=5, fresh_id=given, source=origin, now_us=now_us, trusted=trusted)
+        return lift_publish(publish, 5, given, origin, now_us, trusted)
     if protocol == "mqtt311":
         publish = publish_of(message, 4)
         if structured:
             return Translation(read_event(publish.payload))
-        return lift_mqtt(publish, version=4, fresh_id=given, source=origin, now_us=now_us)
+        return lift_publish(publish, 4, given, origin, now_us, False)
     if protocol == "kafka":
         return kafka(message, origin, fresh_id, topic, partition, trusted)
     raise KeyError(protocol)
@@ -79,15 +80,15 @@ cdef object by_protocol(
 cdef object kafka(bytes message, str origin, str fresh_id, str topic, object partition, bint trusted):
     if topic is None:
         raise CodecError("a record batch does not say its topic: it has to be told", protocol="kafka")
-    record = only_record(message)
-    return lift_kafka(
+    cdef Record record = only_record(message)
+    return lift_record(
         record,
-        topic=topic,
-        partition=-1 if partition is None else partition,
-        offset=None if partition is None else record.offset,
-        source=origin,
-        fresh_id=fresh_id,
-        withheld=NOTHING_WITHHELD if trusted else WITHHELD,
+        topic,
+        -1 if partition is None else partition,
+        None if partition is None else record.offset,
+        origin,
+        fresh_id,
+        NOTHING_WITHHELD if trusted else WITHHELD,
     )
 
 

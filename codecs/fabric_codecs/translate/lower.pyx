@@ -5,6 +5,7 @@ codecs of the protocols, `names`.
 """
 
 from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.mqtt.lower cimport lower_publish
 from fabric_codecs.mqtt.publish cimport Publish
 
 from fabric_codecs.a2a.lower import lower as lower_a2a
@@ -13,7 +14,6 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.lower import lower_batch
 from fabric_codecs.mcp.lower import lower as lower_mcp
 from fabric_codecs.mqtt.encode import encode
-from fabric_codecs.mqtt.lower import lower as lower_mqtt
 from fabric_codecs.names import channel_name, channel_to_kafka_topic, channel_to_topic
 from fabric_codecs.translate.losses import Translation
 
@@ -73,7 +73,7 @@ cdef object mqtt(Envelope envelope, long long now_us, str topic, int version, bi
 
 cdef object mqtt_packet(Envelope envelope, long long now_us, str channel, int version):
     try:
-        return lower_mqtt(envelope, channel, version=version, qos=0, now_us=now_us, as_published=True)
+        return lower_publish(envelope, channel, version, 0, now_us, 0, (), True)
     except CodecError:  # a subject in its own spelling, or one that no topic has: this tells which
         channel = channel_name(channel)
-    return lower_mqtt(envelope, channel, version=version, qos=0, now_us=now_us, as_published=True)
+    return lower_publish(envelope, channel, version, 0, now_us, 0, (), True)

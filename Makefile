@@ -61,7 +61,7 @@ test: setup
 	@$(BIN)/python -m pytest
 
 fuzz: setup
-	@PYTHONPATH=tests:codecs $(BIN)/python -m fuzz.run
+	@PYTHONPATH=tests:codecs $(BIN)/python -m fuzz.run $(FUZZ)
 
 ROUNDS ?= 3
 SEED ?= 1

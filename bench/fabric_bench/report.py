@@ -34,7 +34,7 @@ class Goal:
 
     def text(self, unit: str) -> str:
         """As a table says it, without its sign."""
-        return f"{self.factor:g} {self.against}" if self.against else f"{self.factor:,g} {unit}"
+        return f"{self.factor:g} {self.against}" if self.against else f"{self.factor:,.12g} {unit}"
 
 
 @dataclass(frozen=True)

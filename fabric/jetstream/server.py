@@ -7,7 +7,9 @@ from typing import Any
 from fabric.errors import FabricError
 from fabric.jetstream.connection import Connection
 
-__all__ = ["ApiError", "api", "requester", "stream_info"]
+__all__ = ["ApiError", "api", "delete_message", "requester", "stream_info"]
+
+NO_SUCH_MESSAGE = (10037, 10043, 10057)  # not found, beyond the end, not any more
 
 
 class ApiError(FabricError):
@@ -38,6 +40,15 @@ async def api(
 async def stream_info(connection: Connection, stream: str) -> dict[str, Any]:
     """The stream's configuration and state. Expensive on the server at scale: for tools, not for loops."""
     return await api(connection, f"STREAM.INFO.{stream}")
+
+
+async def delete_message(connection: Connection, stream: str, sequence: int) -> None:
+    """Take one message out of a stream; nothing where somebody else was quicker. Raises ApiError, Refused."""
+    try:
+        await api(connection, f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
+    except ApiError as error:
+        if error.number not in NO_SUCH_MESSAGE:
+            raise
 
 
 def requester(connection: Connection) -> Any:

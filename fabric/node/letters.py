@@ -15,12 +15,10 @@ from fabric.client.receipt import Receipt
 from fabric.errors import InvalidName, NoSuchLetter
 from fabric.jetstream.layout import DEAD_STREAM
 from fabric.jetstream.read import Stored
-from fabric.jetstream.server import ApiError, api
+from fabric.jetstream.server import delete_message
 from fabric.rules.letters import Origin, origin_of, revived_block
 
 __all__ = ["LetterService"]
-
-NO_SUCH_MESSAGE = 10043
 
 
 class Request(msgspec.Struct):
@@ -47,7 +45,7 @@ class LetterService:
         target = place_of(letter.subject.decode(), origin_of(letter.header))
         block = revived_block(letter.header, number)
         sequence = await self._link.publisher.publish(target.subject, block, letter.data)
-        await self._remove(number)
+        await delete_message(self._link.connection, DEAD_STREAM, number)
         return Receipt(f"dead-{number}", target.stream, abs(sequence), sequence < 0)
 
     async def _letter(self, number: int) -> Stored:
@@ -60,17 +58,8 @@ class LetterService:
     async def _removed(self, letter: Stored) -> Receipt:
         if letter.subject.split(b".")[2] != b"member":
             raise InvalidName("request", "remove", "only a member's letter is put back by its client")
-        await self._remove(letter.sequence)
+        await delete_message(self._link.connection, DEAD_STREAM, letter.sequence)
         return Receipt(f"dead-{letter.sequence}")
-
-    async def _remove(self, number: int) -> None:
-        try:
-            await api(
-                self._link.connection, f"STREAM.MSG.DELETE.{DEAD_STREAM}", {"seq": number, "no_erase": True}
-            )
-        except ApiError as error:
-            if error.number != NO_SUCH_MESSAGE:  # another node was quicker
-                raise
 
 
 def place_of(letter: str, origin: Origin) -> Origin:

@@ -22,7 +22,7 @@ from fabric.clock import now_us
 from fabric.errors import FabricError, Fenced
 from fabric.jetstream.layout import inbox_stream
 from fabric.jetstream.read import Stored
-from fabric.jetstream.server import ApiError, api
+from fabric.jetstream.server import api, delete_message
 from fabric.rules.accounts import Extent
 from fabric.rules.inbox import InboxRecord, is_shut
 from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record
@@ -35,7 +35,6 @@ log = logging.getLogger("fabric.sweeper")
 TURN_S = 1.0
 PAGE_LETTERS = 1024
 INBOXES_A_TURN = 64  # each costs a few round trips; the others have theirs in the next pass
-NO_SUCH_MESSAGE = (10037, 10057)  # never was; is not any more
 
 
 class Sweeper:
@@ -147,12 +146,7 @@ class Sweeper:
 
     async def _take_out(self, stream: str, sequences: Iterable[int]) -> None:
         for sequence in sequences:
-            try:
-                body = {"seq": sequence, "no_erase": True}
-                await api(self._link.connection, f"STREAM.MSG.DELETE.{stream}", body)
-            except ApiError as error:
-                if error.number not in NO_SUCH_MESSAGE:  # another sweeper was here
-                    raise
+            await delete_message(self._link.connection, stream, sequence)
 
 
 class SweeperCollector(Collector):

@@ -1,6 +1,7 @@
 """Dead letters on a real server, and `fabric dead`: nothing is settled before its letter is stored, and
 redriving puts one message back, once."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from fabric.client.dead import DeadLetter, bury
 from fabric.connect import connect
 from fabric.errors import CallFailed, NoSuchLetter, Refused
 from fabric.jetstream.layout import DEAD_STREAM, JOBS_PER_SOURCE, put_stream, streams
-from fabric.jetstream.server import requester
+from fabric.jetstream.server import ApiError, delete_message, requester
 from fabric.rules.letters import Origin
 from fabric.subjects import durable, inbox, job
 from fabric_codecs.envelope import Envelope
@@ -163,6 +164,17 @@ async def test_a_letter_that_there_is_not_is_told(server: RunningServer) -> None
             await fab.dead.letter(10**9)
         with pytest.raises(NoSuchLetter):
             await fab.dead.redrive(10**9)
+
+
+async def test_a_letter_that_another_node_removed_first_is_no_failure(server: RunningServer) -> None:
+    async with connected(server, "dl-twice", credentials=server.node_creds) as connection:
+        reply = await connection.request("fab.dead.queue.dl-twice.dl-twice", b"{}")
+        number = json.loads(reply.data)["seq"]
+        for _ in range(2):
+            await delete_message(connection, DEAD_STREAM, number)
+        await delete_message(connection, DEAD_STREAM, 10**9)
+        with pytest.raises(ApiError, match="stream not found"):
+            await delete_message(connection, "NO_SUCH_STREAM", 1)
 
 
 async def test_queues_and_letters_are_listed_and_letters_redriven_from_the_shell(tmp_path: Path) -> None:

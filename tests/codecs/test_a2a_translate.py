@@ -2,41 +2,17 @@
 
 import base64
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
 
-from fabric_codecs.a2a.lift import WHOLE, lift
+from fabric_codecs.a2a.lift import WHOLE
 from fabric_codecs.a2a.lower import lower
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import LossCode
-from helpers.json_envelopes import NOW_US, envelope, envelopes, packed
-
-
-def lifted(message: object, **named: Any) -> Envelope:
-    raw = message if isinstance(message, bytes) else packed(message)
-    return lift(raw, source="/a2a/ann", fresh_id="f-1", now_us=NOW_US, **named).message
-
-
-def rpc(**members: object) -> dict[str, object]:
-    return {"jsonrpc": "2.0", "id": 7, **members}
-
-
-def sent(*parts: object, method: str = "SendMessage", **more: object) -> dict[str, object]:
-    message = {"messageId": "m-1", "role": "ROLE_USER", "parts": list(parts), **more}
-    return rpc(method=method, params={"message": message})
-
-
-def old(*parts: object, **more: object) -> dict[str, object]:
-    message = {"kind": "message", "messageId": "m-1", "role": "user", "parts": list(parts), **more}
-    return rpc(method="message/send", params={"message": message})
-
-
-def status(state: str, **more: object) -> dict[str, object]:
-    return {"taskId": "t-1", "contextId": "c-1", "status": {"state": state}, **more}
-
+from helpers.a2a_messages import lifted, old, rpc, sent, status
+from helpers.json_envelopes import envelope, envelopes, packed
 
 TASK = {"id": "t-1", "contextId": "c-1", "status": {"state": "TASK_STATE_WORKING"}}
 RAW = base64.b64encode(b"\xff\0").decode()

@@ -2,7 +2,6 @@
 unsaid."""
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,36 +9,12 @@ from hypothesis import strategies as st
 
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mcp.lift import WHOLE, lift
+from fabric_codecs.mcp.lift import WHOLE
 from fabric_codecs.mcp.lower import lower
-from helpers.json_envelopes import NOW_US, envelope, envelopes, packed
+from helpers.json_envelopes import envelope, envelopes, packed
+from helpers.mcp_messages import MODERN_META, call, lifted, result, rpc, text_block
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-MODERN_META = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
-
-
-def lifted(message: object, **named: Any) -> Envelope:
-    raw = message if isinstance(message, bytes) else packed(message)
-    return lift(raw, source="/mcp/ann", fresh_id="f-1", now_us=NOW_US, **named).message
-
-
-def rpc(**members: object) -> dict[str, object]:
-    return {"jsonrpc": "2.0", **members}
-
-
-def call(params: dict[str, object], id: object = 7) -> dict[str, object]:
-    return rpc(id=id, method="tools/call", params={"name": "a.b", **params})
-
-
-def result(**members: object) -> dict[str, object]:
-    return rpc(id=7, result=members)
-
-
-def text_block(text: str) -> dict[str, object]:
-    return {"type": "text", "text": text}
 
 
 # ---- lift

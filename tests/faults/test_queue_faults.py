@@ -30,7 +30,7 @@ async def main():
         async for job in fab.queue("crash").work(concurrency=4):
             print(job.data.decode(), flush=True)
             if sys.argv[3] == "die" and int(job.data) % 10 == 7:
-                await asyncio.sleep(3600)  # until it is killed
+                await asyncio.Event().wait()  # until it is killed
             await job.ack()
 asyncio.run(main())
 """

@@ -226,7 +226,7 @@ class Fabric(Identity):
     async def agent_card(self, name: str) -> AgentCard | None:
         """The card of a live agent, or None."""
         await self.session.registry.synced()
-        return self.session.registry.live.get(encode_level(name))
+        return self.session.registry.named(name)
 
     def watch(self) -> Watch:
         """Joins and leaves of agents as they happen; see `Watch`."""

@@ -38,6 +38,7 @@ class Outcome:
     verdicts: list[Verdict]
     drained_s: float
     crashes: dict[str, int]
+    unbalanced: list[str]  # holders whose account does not add up with the log
 
     @property
     def lost(self) -> int:
@@ -46,8 +47,8 @@ class Outcome:
 
     @property
     def unaccounted(self) -> int:
-        """Ended without having been offered, or after a refusal."""
-        return sum(len(verdict.from_nowhere) for verdict in self.verdicts)
+        """Ended without having been offered or after a refusal, and accounts that do not add up."""
+        return sum(len(verdict.from_nowhere) for verdict in self.verdicts) + len(self.unbalanced)
 
     @property
     def duplicated_once(self) -> int:
@@ -76,8 +77,9 @@ async def play(folder: Path, seed: int, *, replicated: bool = False, storm_s: fl
         await world.stop([part for flow in FLOWS.values() for part in flow.receivers])
         verdicts = [await flow.verdict(world) for flow in FLOWS.values()]
         crashes = world.crashes
+        unbalanced = await world.unbalanced()
     names = Counter(f"{fault.what} {fault.part}".strip() for fault in faults)
-    return Outcome(seed, names, verdicts, drained_s, crashes)
+    return Outcome(seed, names, verdicts, drained_s, crashes, unbalanced)
 
 
 async def _drained(world: World) -> None:
@@ -99,6 +101,7 @@ def told(outcome: Outcome) -> str:
         line += f"  unaccounted {len(verdict.from_nowhere)}  duplicated {verdict.duplicated}"
         lines.append(line)
     lines += [f"  {name} ended by itself {times} times" for name, times in outcome.crashes.items()]
+    lines += [f"  the account of {holder} does not hold" for holder in outcome.unbalanced]
     return "\n".join([*lines, f"  drained {outcome.drained_s:.1f} s after the storm"])
 
 

@@ -181,6 +181,13 @@ class World:
                 except FabricError:
                     await asyncio.sleep(RESTART_S)
 
+    async def unbalanced(self) -> list[str]:
+        """What `fabric audit` finds wrong."""
+        async with fabric.connect("chaos-audit", **self.door) as fab:
+            findings = await fab.audit()
+        assert findings, "somebody holds messages here"
+        return [f"{one.kind} {one.name} of {one.owner}" for one in findings if one.balanced is False]
+
     async def _do(self, fault: Fault) -> None:
         assert self._node is not None
         assert self._proxy is not None

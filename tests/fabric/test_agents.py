@@ -101,6 +101,8 @@ async def test_agents_are_found_by_name_skill_and_tag(server: RunningServer) -> 
             found = [card.name async for card in fabric.find(skill="ag-climate")]
             assert found == ["ag-find-1", "ag-find-2"]
             assert [card.name async for card in fabric.find(name="ag-find-3")] == ["ag-find-3"]
+            assert [card async for card in fabric.find(name="x" * 1000)] == []
+            assert await fabric.agent_card("x" * 1000) is None
             card = await fabric.agent_card("ag-find-2")
             assert card is not None
             assert (card.epoch, card.process) == (1, fabric.session.process)

@@ -138,12 +138,19 @@ class Registry:
                 ", ".join(self._link.connection.servers), "the registry could not be read"
             ) from None
 
+    def named(self, name: str) -> AgentCard | None:
+        """The live agent of that name; nobody has one that is none."""
+        try:
+            return self.live.get(encode_level(name))
+        except CodecError:
+            return None
+
     async def find(self, skill: str | None, name: str | None) -> list[AgentCard]:
         """Live agents that have the skill (its id or a tag), the name, or both; in the order in which they
         joined."""
         await self.synced()
         if name is not None:
-            card = self.live.get(encode_level(name))
+            card = self.named(name)
             named = [] if card is None else [card]
             return named if skill is None else [card for card in named if skill in card.keys]
         return list(self.live.values()) if skill is None else self._directory.found(skill)

@@ -4,13 +4,12 @@
 from fabric_codecs.core.writer cimport Writer, reserve
 
 
-cdef inline int put_base64(Writer* w, const unsigned char* p, Py_ssize_t size) except -1 nogil:
+cdef inline Py_ssize_t poke_base64(unsigned char* to, const unsigned char* p, Py_ssize_t size) noexcept nogil:
+    """Into memory that has room, (size + 2) // 3 * 4 bytes; how many were written."""
     cdef const char* digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    cdef unsigned char* start = to
     cdef Py_ssize_t at = 0
     cdef unsigned int group
-    cdef unsigned char* to
-    reserve(w, (size + 2) // 3 * 4)
-    to = w.data + w.size
     while size - at >= 3:
         group = <unsigned int>p[at] << 16 | <unsigned int>p[at + 1] << 8 | p[at + 2]
         to[0] = digits[group >> 18]
@@ -19,21 +18,19 @@ cdef inline int put_base64(Writer* w, const unsigned char* p, Py_ssize_t size) e
         to[3] = digits[group & 63]
         to += 4
         at += 3
-    if size - at == 1:
-        group = <unsigned int>p[at] << 16
+    if size > at:
+        group = <unsigned int>p[at] << 16 | (<unsigned int>p[at + 1] << 8 if size - at == 2 else 0)
         to[0] = digits[group >> 18]
         to[1] = digits[group >> 12 & 63]
-        to[2] = c"="
+        to[2] = digits[group >> 6 & 63] if size - at == 2 else c"="
         to[3] = c"="
         to += 4
-    elif size - at == 2:
-        group = <unsigned int>p[at] << 16 | <unsigned int>p[at + 1] << 8
-        to[0] = digits[group >> 18]
-        to[1] = digits[group >> 12 & 63]
-        to[2] = digits[group >> 6 & 63]
-        to[3] = c"="
-        to += 4
-    w.size = to - w.data
+    return to - start
+
+
+cdef inline int put_base64(Writer* w, const unsigned char* p, Py_ssize_t size) except -1 nogil:
+    reserve(w, (size + 2) // 3 * 4)
+    w.size += poke_base64(w.data + w.size, p, size)
     return 0
 
 

@@ -51,7 +51,7 @@ $(VENV)/.packages: pyproject.toml | $(VENV)/.made
 $(VENV)/.codecs: $(CYTHON_SOURCES) $(VENV)/.packages
 	@$(call say,codecs,compiling what changed)
 	@mkdir -p build
-	@$(BIN)/python setup.py --quiet build_ext --inplace >build/codecs.log 2>&1 || { cat build/codecs.log >&2; exit 1; }
+	@$(BIN)/python setup.py --quiet build_ext --build-lib codecs >build/codecs.log 2>&1 || { cat build/codecs.log >&2; exit 1; }
 	@touch $@
 
 demo: setup

@@ -38,13 +38,13 @@ cdef dict LEADS = {name: f"\r\nce-{name}: ".encode() for name in ATTRIBUTES}
 cdef object from_json = msgspec.json.decode
 
 
-cdef object wrong(str what):
-    return CodecError(what, protocol="envelope", clause="CloudEvents 1.0.2")
+cdef object wrong(str what, str section="Type System"):
+    return CodecError(what, protocol="envelope", clause=f"CloudEvents 1.0.2, {section}")
 
 
 cdef int check(str name, object value) except -1:
     if not ATTRIBUTE_NAME(name):
-        raise wrong(f"attribute name {name!r} is not 1 to 20 lower-case letters and digits")
+        raise wrong(f"attribute name {name!r} is not 1 to 20 lower-case letters and digits", "Naming Conventions")
     if type(value) is not str:
         raise wrong(f"attribute {name} is {type(value).__name__}, not a string")
     if CONTROL(value):
@@ -52,7 +52,7 @@ cdef int check(str name, object value) except -1:
     if SURROGATE(value):
         raise wrong(f"attribute {name} holds a lone surrogate, which UTF-8 cannot carry")
     if name == "id" and not 0 < len(value) <= ID_CHARS_MAX:
-        raise wrong(f"id has {len(value)} characters, allowed are 1 to {ID_CHARS_MAX}")
+        raise wrong(f"id has {len(value)} characters, allowed are 1 to {ID_CHARS_MAX}", "id")
     return 0
 
 
@@ -91,7 +91,7 @@ cdef class Envelope:
                 kept[name] = value
         for name in REQUIRED:
             if name not in kept:
-                raise wrong(f"an envelope needs the attribute {name}")
+                raise wrong(f"an envelope needs the attribute {name}", "REQUIRED Attributes")
         self.data = data
         self.address = b""
         self._attributes = kept
@@ -159,7 +159,7 @@ cdef class Envelope:
         try:
             return from_json(self.data)
         except (ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8; too deep; not JSON
-            raise wrong(f"the data of {self.id!r} is not JSON: {error}") from None
+            raise wrong(f"the data of {self.id!r} is not JSON: {error}", "Event Data") from None
 
     def nats_header(self):
         """The header block of this envelope, as it goes on the wire. Raises CodecError over 64 KiB."""
@@ -168,7 +168,7 @@ cdef class Envelope:
         cdef str name
         if self._own:
             if PyBytes_GET_SIZE(self._block) > HEADER_BYTES_MAX:
-                raise wrong(f"headers of {PyBytes_GET_SIZE(self._block)} bytes, allowed are {HEADER_BYTES_MAX}")
+                raise wrong(f"headers of {PyBytes_GET_SIZE(self._block)} bytes, allowed are {HEADER_BYTES_MAX}", "Size Limits")
             return self._block
         writer_init(&w)
         try:
@@ -185,7 +185,7 @@ cdef class Envelope:
                 put(&w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
             put(&w, b"\r\n", 2)
             if w.size > HEADER_BYTES_MAX:
-                raise wrong(f"headers of {w.size} bytes, allowed are {HEADER_BYTES_MAX}")
+                raise wrong(f"headers of {w.size} bytes, allowed are {HEADER_BYTES_MAX}", "Size Limits")
             return writer_bytes(&w)
         finally:
             writer_free(&w)
@@ -214,7 +214,7 @@ cdef class Envelope:
         try:
             entries = msgspec.msgpack.decode(b64decode(packed, validate=True), type=list[tuple[str, bytes | None]])
         except (ValueError, msgspec.DecodeError) as error:  # not base64, or not UTF-8; not such a list
-            raise wrong(f"Fab-Native cannot be read: {error}") from None
+            raise wrong(f"Fab-Native cannot be read: {error}", "Extension Context Attributes") from None
         return entries
 
     def with_native(self, list entries):

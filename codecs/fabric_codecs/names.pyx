@@ -22,13 +22,18 @@ cdef object KAFKA_TOPIC = re.compile(r"[a-zA-Z0-9._-]+").fullmatch
 cdef enum:
     SHOWN_CHARS = 80  # of a name in an error: it goes into logs and answers, and it may be a mebibyte
 
+# Who says what a name may hold: our own rules are those of NATS with `bounds`.
+cdef str SUBJECTS = "Client Protocol, Protocol conventions"
+cdef str TOPICS = "MQTT 5.0, 4.7.3"
+cdef str FILTERS = "MQTT 5.0, 4.7.1"
+cdef str KAFKA = "Kafka, Topic.validate"
 cdef Py_ssize_t TOKEN_MAX = TOKEN_BYTES_MAX
 cdef Py_ssize_t CHANNEL_MAX = CHANNEL_BYTES_MAX
 
 
-cdef object wrong(str what, str name, str problem):
+cdef object wrong(str what, str name, str problem, str clause=SUBJECTS):
     shown = name if len(name) <= SHOWN_CHARS else name[:SHOWN_CHARS] + "..."
-    return CodecError(f"{what} {shown!r}: {problem}", protocol="names")
+    return CodecError(f"{what} {shown!r}: {problem}", protocol="names", clause=clause)
 
 
 cdef int bounded(str what, str name, Py_ssize_t most) except -1:
@@ -161,10 +166,10 @@ cpdef str topic_to_channel(str topic):
     bounded("topic", topic, CHANNEL_MAX)
     levels = topic.split("/")
     if not topic:
-        raise wrong("topic", topic, "has no character")
+        raise wrong("topic", topic, "has no character", TOPICS)
     for level in levels:
         if not TOPIC_LEVEL(level):
-            raise wrong("topic", topic, f"level {level!r} has a character that an MQTT topic cannot carry")
+            raise wrong("topic", topic, f"level {level!r} has a character that an MQTT topic cannot carry", TOPICS)
     return checked([encode_level(level) for level in levels], topic)
 
 
@@ -174,9 +179,9 @@ cpdef str channel_to_topic(str channel):
     levels = [decode_level(token) for token in channel.split(".")]
     for level in levels:
         if not TOPIC_LEVEL(level):
-            raise wrong("channel", channel, f"level {level!r} has a character that an MQTT topic cannot carry")
+            raise wrong("channel", channel, f"level {level!r} has a character that an MQTT topic cannot carry", TOPICS)
     if levels == [""]:
-        raise wrong("channel", channel, "an MQTT topic has at least one character")
+        raise wrong("channel", channel, "an MQTT topic has at least one character", TOPICS)
     return "/".join(levels)
 
 
@@ -185,9 +190,9 @@ cpdef str filter_to_pattern(str topic_filter):
     bounded("filter", topic_filter, CHANNEL_MAX)
     levels = topic_filter.split("/")
     if not topic_filter:
-        raise wrong("filter", topic_filter, "has no character")
+        raise wrong("filter", topic_filter, "has no character", TOPICS)
     if "#" in levels[:-1]:
-        raise wrong("filter", topic_filter, "'#' stands only at the end")
+        raise wrong("filter", topic_filter, "'#' stands only at the end", FILTERS)
     tokens = []
     for level in levels:
         if level == "+":
@@ -195,9 +200,9 @@ cpdef str filter_to_pattern(str topic_filter):
         elif level == "#":
             tokens.append(">")
         elif "+" in level or "#" in level:
-            raise wrong("filter", topic_filter, f"a wildcard fills its whole level, unlike in {level!r}")
+            raise wrong("filter", topic_filter, f"a wildcard fills its whole level, unlike in {level!r}", FILTERS)
         elif not TOPIC_LEVEL(level):
-            raise wrong("filter", topic_filter, f"level {level!r} has a character that an MQTT topic cannot carry")
+            raise wrong("filter", topic_filter, f"level {level!r} has a character that an MQTT topic cannot carry", TOPICS)
         else:
             tokens.append(encode_level(level))
     return checked(tokens, topic_filter)
@@ -206,11 +211,11 @@ cpdef str filter_to_pattern(str topic_filter):
 cpdef str channel_to_kafka_topic(str channel):
     """A canonical channel -> the Kafka topic of that name. Raises CodecError when Kafka's alphabet or its 249 characters do not hold it."""
     if not KAFKA_TOPIC(channel):
-        raise wrong("channel", channel, "a Kafka topic has only letters, digits, '.', '_' and '-'")
+        raise wrong("channel", channel, "a Kafka topic has only letters, digits, '.', '_' and '-'", KAFKA)
     if len(channel) > KAFKA_TOPIC_CHARS_MAX:
-        raise wrong("channel", channel, f"{len(channel)} characters, a Kafka topic has at most {KAFKA_TOPIC_CHARS_MAX}")
+        raise wrong("channel", channel, f"{len(channel)} characters, a Kafka topic has at most {KAFKA_TOPIC_CHARS_MAX}", KAFKA)
     if channel in (".", "..") or "" in channel.split("."):
-        raise wrong("channel", channel, "has an empty level")
+        raise wrong("channel", channel, "has an empty level", KAFKA)
     return channel
 
 

@@ -43,19 +43,28 @@ EVENTS = st.builds(
 NAMES: list[Name] = ["nats", "http", "kafka", "mqtt"]
 
 
+def as_read(event: Envelope) -> Envelope:
+    """The event out of JSON: data without a type that stood there as JSON are said to be JSON (3.1.2)."""
+    if event.get("datacontenttype") is None and b'"data":' in write_event(event):
+        return event.replace(datacontenttype="application/json")
+    return event
+
+
 @settings(max_examples=100, deadline=None)
 @given(EVENTS, st.sampled_from(NAMES), st.booleans())
 def test_an_event_written_reads_the_same_in_every_binding_and_mode(
     event: Envelope, name: Name, structured: bool
 ) -> None:
-    assert read(write(event, name, structured=structured), name) == event
+    sent = write(event, name, structured=structured)
+    assert read(sent, name) == (as_read(event) if structured else event)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(EVENTS, max_size=4))
 def test_a_batch_keeps_its_events_and_their_order(events: list[Envelope]) -> None:
-    assert read_batch(write_batch(events)) == events
-    assert read_many(write_many(events, "http"), "http") == events
+    wanted = [as_read(event) for event in events]
+    assert read_batch(write_batch(events)) == wanted
+    assert read_many(write_many(events, "http"), "http") == wanted
 
 
 @pytest.mark.parametrize("name", ["nats", "kafka", "mqtt"])

@@ -177,13 +177,13 @@ MALFORMED = {
     "compact array without end": (flexible(b"\xff\xff"), "the bytes end", 13, "COMPACT_ARRAY"),
     "length longer than it need be": (flexible(b"\x81\0\0\0\0\0"), "longer", 11, "UNSIGNED_VARINT"),
     "length over 32 bits": (flexible(b"\xff\xff\xff\xff\x7f"), "within its width", 11, "UNSIGNED_VARINT"),
-    "more tags than bytes": (VERSIONS_3 + b"\x7f", "cut short", 11, "TAGGED_FIELDS"),
-    "tag over the frame": (VERSIONS_3 + b"\1\0\x09a", "tag 0: 9 bytes with 1", 11, "TAGGED_FIELDS"),
-    "tags that descend": (VERSIONS_3 + b"\2\5\0\4\0\1\1\0", "tag 4 after", 13, "TAGGED_FIELDS"),
-    "a tag twice": (VERSIONS_3 + b"\2\5\0\5\0\1\1\0", "tag 5 after tag 5", 13, "TAGGED_FIELDS"),
-    "tag longer than it need be": (VERSIONS_3 + b"\1\x85\0\0\1\1\0", "longer", 11, "TAGGED_FIELDS"),
-    "tag over 32 bits": (VERSIONS_3 + b"\1\xff\xff\xff\xff\x1f\0", "width", 11, "TAGGED_FIELDS"),
-    "tags longer than they need be": (VERSIONS_3 + b"\x80\0\1\1\0", "longer", 10, "TAGGED_FIELDS"),
+    "more tags than bytes": (VERSIONS_3 + b"\x7f", "cut short", 11, "KIP-482, Tagged Fields"),
+    "tag over the frame": (VERSIONS_3 + b"\1\0\x09a", "tag 0: 9 bytes with 1", 11, "KIP-482, Tagged Fields"),
+    "tags that descend": (VERSIONS_3 + b"\2\5\0\4\0\1\1\0", "tag 4 after", 13, "KIP-482, Tagged Fields"),
+    "a tag twice": (VERSIONS_3 + b"\2\5\0\5\0\1\1\0", "tag 5 after tag 5", 13, "KIP-482, Tagged Fields"),
+    "tag longer than it need be": (VERSIONS_3 + b"\1\x85\0\0\1\1\0", "longer", 11, "KIP-482, Tagged Fields"),
+    "tag over 32 bits": (VERSIONS_3 + b"\1\xff\xff\xff\xff\x1f\0", "width", 11, "KIP-482, Tagged Fields"),
+    "tags longer than they need be": (VERSIONS_3 + b"\x80\0\1\1\0", "longer", 10, "KIP-482, Tagged Fields"),
 }  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def test_a_malformed_request_is_refused_with_field_place_and_clause(case):
         read_request(frame)
     assert (caught.value.reason, caught.value.protocol) == (42, "kafka")
     assert caught.value.offset == offset
-    assert caught.value.clause == f"Protocol Primitive Types, {clause}"
+    assert caught.value.clause == (clause if " " in clause else f"Protocol Primitive Types, {clause}")
 
 
 FETCH_12 = bytes.fromhex("0001 000c 00000007 0002 6d65 00")  # the header of a Fetch request of version 12
@@ -205,7 +205,7 @@ KNOWN_TAGS = {
         b"\1\0\3\2cc",
         "cluster_id: 1 bytes behind",
         46,
-        "TAGGED_FIELDS",
+        "KIP-482, Tagged Fields",
     ),
     "a known tag too small for its field": (b"\1\0\2\3c", "cluster_id: the bytes end", 45, "COMPACT_STRING"),
     "a known tag of no bytes": (b"\1\0\0", "cluster_id: the bytes end", 44, "COMPACT_STRING"),
@@ -220,7 +220,7 @@ def test_a_known_tagged_field_fills_its_tag(case):
     with pytest.raises(CodecError, match=what) as caught:
         read_request(FETCH_12 + NOTHING + tags)
     assert caught.value.offset == offset
-    assert caught.value.clause == f"Protocol Primitive Types, {clause}"
+    assert caught.value.clause == (clause if " " in clause else f"Protocol Primitive Types, {clause}")
 
 
 # Too much of it

@@ -83,7 +83,7 @@ def lift(
         elif m.rpc.kind == REQUEST:
             data = request(&m, &to, kept)
         else:
-            raise invalid("A2A has no notifications: the id is missing", m.rpc.method.start, "A2A 1.0.1, 9.1", INVALID_REQUEST)
+            raise invalid("A2A has no notifications: the id is missing", m.rpc.method.start, "A2A 1.0.1, 9.3", INVALID_REQUEST)
         put(&to.block, b"ce-fabproto: a2a\r\n", 18)
         tell_rpc(&m, &to)
         tell_str(&to, ID, fresh_id)

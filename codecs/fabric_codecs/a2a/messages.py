@@ -57,7 +57,7 @@ def read_message(data: bytes, *, bytes_max: int = JSON_BYTES_MAX) -> Message:
     1.0. Raises CodecError whose `reason` is the code to answer."""
     rpc = read_rpc(data, bytes_max=bytes_max)
     if rpc.kind == "notification":
-        raise _refusal("A2A has no notifications: the id is missing", Fault.INVALID_REQUEST, "A2A 1.0.1, 9.1")
+        raise _refusal("A2A has no notifications: the id is missing", Fault.INVALID_REQUEST, "A2A 1.0.1, 9.3")
     if rpc.kind != "request":
         result = rpc.body.object("result") if rpc.body.kind("result") == "object" else None
         old = result is not None and result.kind("kind") == "string"
@@ -82,7 +82,7 @@ def read_item(result: bytes) -> Item:
     if len(held) != 1:
         said = " and ".join(held) if held else "none"
         what = f"an item is one of {', '.join(ITEMS)}; here are {said}"
-        raise _refusal(what, Fault.INVALID_AGENT_RESPONSE, "A2A 1.0.1, 4.2.3")
+        raise _refusal(what, Fault.INVALID_AGENT_RESPONSE, "A2A 1.0.1, 3.2.3")
     inner = body.object(held[0])
     return _checked(Item(held[0], inner.raw if inner is not None else b"", "1.0"))
 

@@ -1,4 +1,4 @@
-"""A2A 0.3 <-> 1.0: the same messages in two spellings (A2A 1.0.1, appendix "Migration from 0.3").
+"""A2A 0.3 <-> 1.0: the same messages in two spellings (A2A 1.0.1, appendix A; A2A 0.3, 6 and 7).
 
 In: a JSON-RPC message, raw. Out: the same in the other version; members that neither version knows stay as
 they are, and so does every number. What one version has no word for is refused.

@@ -23,8 +23,10 @@ from urllib.parse import unquote_to_bytes
 
 from fabric_codecs.cloudevents.structured import (
     BATCH_TYPE,
+    CORE,
     EVENT_TYPE,
     NATIVE,
+    event_of,
     pack_native,
     read_batch,
     read_event,
@@ -49,8 +51,11 @@ class Message(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """How one protocol carries attributes."""
+    """How one protocol carries attributes. `names` and `values` are the sections that say how."""
 
+    title: str
+    names: str
+    values: str
     prefix: str
     is_percent_coded: bool
     content_type: str | None  # the header that holds it; None: a field of the protocol
@@ -61,14 +66,21 @@ class Binding(NamedTuple):
 
 
 BINDINGS: Final[dict[str, Binding]] = {
-    "nats": Binding("ce-", True, "Content-Type", True, "Fab-Native", False),
-    "http": Binding("ce-", True, "Content-Type", False, "Fab-Native", False, has_batch=True),
-    "kafka": Binding("ce_", False, "content-type", False, None, True),
-    "mqtt": Binding("", False, None, False, NATIVE, True),
+    # Binary mode over NATS came after 1.0.2; the text is that of the working draft.
+    "nats": Binding(
+        "NATS 1.0.3-wip", "3.1.2", "3.1.3.2", "ce-", True, "Content-Type", True, "Fab-Native", False
+    ),
+    "http": Binding(
+        "HTTP 1.0.2", "3.1.3", "3.1.3.2", "ce-", True, "Content-Type", False, "Fab-Native", False, True
+    ),
+    "kafka": Binding("Kafka 1.0.2", "3.2.3", "3.2.3", "ce_", False, "content-type", False, None, True),
+    "mqtt": Binding("MQTT 1.0.2", "3.1.3", "3.1.3.2", "", False, None, False, NATIVE, True),
 }
 Name: TypeAlias = Literal["nats", "http", "kafka", "mqtt"]
 
 _escaped = re.compile(rb"[^\x21\x23\x24\x26-\x7e]")  # NATS binding 3.1.3.2, HTTP binding 3.1.3.2
+_quoted = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).fullmatch  # RFC 7230 3.2.6
+_quoted_pair = re.compile(rb"\\(.)", re.DOTALL)
 _attribute_name = re.compile(r"[a-z0-9]{1,20}").fullmatch
 
 
@@ -103,14 +115,15 @@ def read(message: Message, binding: Name) -> Envelope:
         return read_event(message.body or b"")
     if media_type.startswith("application/cloudevents"):
         raise _wrong(
-            f"{media_type} is not read here: only {EVENT_TYPE}" + (" and batches" if how.has_batch else "")
+            f"{media_type} is not read here: only {EVENT_TYPE}" + (" and batches" if how.has_batch else ""),
+            f"CloudEvents {how.title}, 1.4",
         )
     attributes, others = _attributes(message.headers, how)
     if not how.has_type_in_attribute and stated is not None:
         attributes["datacontenttype"] = stated
     if attributes.pop("specversion", None) != "1.0":
-        raise _wrong("specversion is not 1.0, the only version read here")
-    event = Envelope(message.body or b"", **attributes)
+        raise _wrong("specversion is not 1.0, the only version read here", f"{CORE}, specversion")
+    event = event_of(message.body or b"", attributes)
     return event.with_native(others) if others else event
 
 
@@ -118,7 +131,7 @@ def write_many(events: Iterable[Envelope], binding: Name) -> Message:
     """A batch of events. Raises CodecError where the binding has none."""
     how = BINDINGS[binding]
     if not how.has_batch:
-        raise _wrong(f"the {binding} binding has no batches")
+        raise _wrong(f"the {binding} binding has no batches", f"CloudEvents {how.title}, 1.3")
     return _framed(how, BATCH_TYPE, write_batch(events))
 
 
@@ -140,7 +153,7 @@ def _content_type(message: Message, how: Binding) -> str | None:
     if how.content_type is None:
         return message.content_type
     found = [value for name, value in message.headers if name.lower() == how.content_type.lower()]
-    return _text(found[0], how.content_type) if found else None
+    return _text(found[0], how.content_type, how) if found else None
 
 
 def _attributes(headers: Headers, how: Binding) -> tuple[dict[str, str], list[tuple[str, bytes | None]]]:
@@ -152,16 +165,16 @@ def _attributes(headers: Headers, how: Binding) -> tuple[dict[str, str], list[tu
         name = (header.lower() if how.is_percent_coded else header).removeprefix(how.prefix)
         is_named = len(name) + len(how.prefix) == len(header) and _attribute_name(name)
         if how.native is not None and header.lower() == how.native.lower():
-            attributes[NATIVE] = _text(value, header)
+            attributes[NATIVE] = _text(value, header, how)
         elif not is_named:
             if how.keeps_others and header != how.content_type:
                 others.append((header, value))
         elif name in attributes:
-            raise _wrong(f"the attribute {name} stands twice")
+            raise _wrong(f"the attribute {name} stands twice", f"CloudEvents {how.title}, {how.names}")
         elif name == "data":
-            raise _wrong("data is no attribute")
+            raise _wrong("data is no attribute", f"{CORE}, Naming Conventions")
         else:
-            attributes[name] = _text(value, header, how.is_percent_coded)
+            attributes[name] = _text(value, header, how, is_coded=how.is_percent_coded)
     return attributes, others
 
 
@@ -169,14 +182,21 @@ def _coded(value: str) -> bytes:
     return _escaped.sub(lambda found: b"%%%02X" % found[0][0], value.encode())
 
 
-def _text(value: bytes | None, header: str, is_percent_coded: bool = False) -> str:
+def _text(value: bytes | None, header: str, how: Binding, *, is_coded: bool = False) -> str:
+    clause = f"CloudEvents {how.title}, {how.values}"
     if value is None:
-        raise _wrong(f"{header} is null")
+        raise _wrong(f"{header} is null", clause)
     try:
-        return (unquote_to_bytes(value) if is_percent_coded else value).decode()
+        return (unquote_to_bytes(_unquoted(value)) if is_coded else value).decode()
     except UnicodeDecodeError:
-        raise _wrong(f"{header} is not UTF-8") from None
+        raise _wrong(f"{header} is not UTF-8", clause) from None
 
 
-def _wrong(what: str) -> CodecError:
-    return CodecError(what, protocol="cloudevents", clause="CloudEvents 1.0.2")
+def _unquoted(value: bytes) -> bytes:
+    """A header value without the double quotes that older writers put around one with a space."""
+    found = _quoted(value)
+    return _quoted_pair.sub(rb"\1", found[1]) if found else value
+
+
+def _wrong(what: str, clause: str) -> CodecError:
+    return CodecError(what, protocol="cloudevents", clause=clause)

@@ -23,7 +23,8 @@ PARSE_ERROR = -32700  # JSON-RPC 2.0, section 5.1
 INVALID_REQUEST = -32600
 INVALID_PARAMS = -32602
 
-cdef str CLAUSE = "JSON-RPC 2.0 4"
+cdef str CLAUSE = "JSON-RPC 2.0 4"  # Request object
+cdef str ANSWER = "JSON-RPC 2.0 5"  # Response object
 
 
 cdef class Rpc:
@@ -42,9 +43,9 @@ cdef class Rpc:
         return f"Rpc({self.kind}, id={self.id}, method={self.method})"
 
 
-cdef object invalid(str what, object body, str member, int reason=-32600):
+cdef object invalid(str what, object body, str member, int reason=INVALID_REQUEST, str clause=CLAUSE):
     offset = body.offset(member) if member in body else 0
-    return CodecError(what, protocol="json-rpc", offset=offset, clause=CLAUSE, reason=reason)
+    return CodecError(what, protocol="json-rpc", offset=offset, clause=clause, reason=reason)
 
 
 cdef bint is_id(bytes raw):
@@ -76,7 +77,7 @@ cdef int read_call(Rpc rpc, object body) except -1:
     rpc.method = body.text("method")
     rpc.params = body.get("params")
     if rpc.params is not None and kind_of(rpc.params) != "object":
-        raise invalid("params are no object", body, "params", INVALID_PARAMS)
+        raise invalid("params are no object", body, "params", INVALID_PARAMS, "JSON-RPC 2.0 4.2")
     rpc.kind = "notification" if rpc.id is None else "request"
     if rpc.id is not None and not is_id(rpc.id):
         raise invalid(f"the id is neither a string nor an integer of at most {JSONRPC_ID_BYTES_MAX} bytes", body, "id")
@@ -87,16 +88,16 @@ cdef int read_answer(Rpc rpc, object body) except -1:
     rpc.result = body.get("result")
     rpc.error = body.get("error")
     if (rpc.result is None) == (rpc.error is None):
-        raise invalid("neither a method, nor one of result and error", body, "error")
+        raise invalid("neither a method, nor one of result and error", body, "error", INVALID_REQUEST, ANSWER)
     rpc.kind = "result" if rpc.error is None else "error"
     if rpc.error is not None:
         if kind_of(rpc.error) != "object":
-            raise invalid("the error is no object", body, "error")
+            raise invalid("the error is no object", body, "error", INVALID_REQUEST, ANSWER)
         if rpc.id is None or rpc.id == b"null":
             rpc.id = None
             return 0
     if rpc.id is None or not is_id(rpc.id):
-        raise invalid("the answer has no id that is a string or an integer", body, "id")
+        raise invalid("the answer has no id that is a string or an integer", body, "id", INVALID_REQUEST, ANSWER)
     return 0
 
 
@@ -137,10 +138,10 @@ def id_of_corr(str corr not None):
         if typed.startswith(b"s:"):
             return quote(typed[2:].decode())
     except ValueError as broken:  # not base64, or not UTF-8
-        raise CodecError("fabcorr is no base64 of a typed id", protocol="json-rpc") from broken
+        raise CodecError("fabcorr is no base64 of a typed id", protocol="json-rpc", clause=CLAUSE) from broken
     if typed.startswith(b"i:") and check(typed[2:], protocol="json-rpc") == "number" and is_id(typed[2:]):
         return typed[2:]
-    raise CodecError("fabcorr holds no JSON-RPC id", protocol="json-rpc")
+    raise CodecError("fabcorr holds no JSON-RPC id", protocol="json-rpc", clause=CLAUSE)
 
 
 def write_request(bytes id, str method not None, bytes params=None):

@@ -14,6 +14,9 @@ from fabric_codecs.bounds import JSON_BYTES_MAX, JSON_DEPTH_MAX, JSONRPC_ID_BYTE
 from fabric_codecs.core.jsonscan import check
 from fabric_codecs.errors import CodecError
 
+cdef str CALL = "JSON-RPC 2.0 4"  # Request object
+cdef str ANSWER = "JSON-RPC 2.0 5"  # Response object
+
 cdef enum:
     PARSE_ERROR = -32700  # JSON-RPC 2.0, 5.1
     INVALID_REQUEST = -32600
@@ -48,8 +51,8 @@ cdef bint is_rpc_id(const Scan* s, const Field* id) noexcept nogil:
     return True
 
 
-cdef object invalid(str what, const Field* field, str protocol, int reason):
-    return CodecError(what, protocol=protocol, offset=0 if field == NULL else field.start, clause="JSON-RPC 2.0 4", reason=reason)
+cdef object invalid(str what, const Field* field, str protocol, int reason, str clause=CALL):
+    return CodecError(what, protocol=protocol, offset=0 if field == NULL else field.start, clause=clause, reason=reason)
 
 
 cdef object no_message(Scan* s, bytes message, str protocol):
@@ -103,7 +106,7 @@ cdef int check_call(RpcFields* rpc, str protocol) except -1:
     if rpc.method.first != c'"':
         raise invalid("the method is no string", rpc.method, protocol, INVALID_REQUEST)
     if rpc.params != NULL and rpc.params.first != c"{":
-        raise invalid("params are no object", rpc.params, protocol, INVALID_PARAMS)
+        raise invalid("params are no object", rpc.params, protocol, INVALID_PARAMS, "JSON-RPC 2.0 4.2")
     rpc.kind = NOTIFICATION if rpc.id == NULL else REQUEST
     if rpc.id != NULL and not is_rpc_id(&rpc.s, rpc.id):
         raise wrong_id(rpc, protocol)
@@ -112,11 +115,11 @@ cdef int check_call(RpcFields* rpc, str protocol) except -1:
 
 cdef int check_answer(RpcFields* rpc, str protocol) except -1:
     if (rpc.result == NULL) == (rpc.error == NULL):
-        raise invalid("neither a method, nor one of result and error", rpc.error, protocol, INVALID_REQUEST)
+        raise invalid("neither a method, nor one of result and error", rpc.error, protocol, INVALID_REQUEST, ANSWER)
     rpc.kind = RESULT if rpc.error == NULL else ERROR
     if rpc.error != NULL:
         if rpc.error.first != c"{":
-            raise invalid("the error is no object", rpc.error, protocol, INVALID_REQUEST)
+            raise invalid("the error is no object", rpc.error, protocol, INVALID_REQUEST, ANSWER)
         if rpc.id == NULL or rpc.id.first == c"n":
             rpc.id = NULL
             return 0
@@ -127,4 +130,5 @@ cdef int check_answer(RpcFields* rpc, str protocol) except -1:
 
 cdef object wrong_id(RpcFields* rpc, str protocol):
     what = f"the id is neither a string nor an integer of at most {ID_BYTES_MAX} bytes"
-    return invalid(what, rpc.id, protocol, INVALID_REQUEST)
+    clause = ANSWER if rpc.method == NULL else CALL
+    return invalid(what, rpc.id, protocol, INVALID_REQUEST, clause)

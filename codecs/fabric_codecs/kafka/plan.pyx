@@ -40,14 +40,14 @@ cdef enum:
 assert [int(kind) for kind in Kind] == [BOOLEAN, INT8, INT16, INT32, INT64, UUID, STRING, BYTES, STRUCT]
 
 cdef tuple TYPES = ("BOOLEAN", "INT8", "INT16", "INT32", "INT64", "UUID", "STRING", "BYTES", "STRUCT")
+cdef str TAGS = "TAGGED_FIELDS"
 cdef object new = object.__new__
 cdef dict PLANS = {}
 
 
 cdef object wrong(str what, Py_ssize_t at, str type_):
-    return CodecError(
-        what, protocol="kafka", offset=at, clause=f"Protocol Primitive Types, {type_}", reason=INVALID_REQUEST
-    )
+    clause = "KIP-482, Tagged Fields" if type_ is TAGS else f"Protocol Primitive Types, {type_}"
+    return CodecError(what, protocol="kafka", offset=at, clause=clause, reason=INVALID_REQUEST)
 
 
 cdef class _Field:
@@ -230,9 +230,9 @@ cdef int read_tags(Reader* r, Plan plan, dict values, Counting* counting) except
         if r.short_:
             break
         if tag <= before:
-            raise wrong(f"tag {tag} after tag {before}; they ascend", start, "TAGGED_FIELDS")
+            raise wrong(f"tag {tag} after tag {before}; they ascend", start, TAGS)
         if size > left(r):
-            raise wrong(f"tag {tag}: {size} bytes with {left(r)} left", start, "TAGGED_FIELDS")
+            raise wrong(f"tag {tag}: {size} bytes with {left(r)} left", start, TAGS)
         before = tag
         count -= 1
         field = plan.tagged.get(tag)
@@ -241,7 +241,7 @@ cdef int read_tags(Reader* r, Plan plan, dict values, Counting* counting) except
             r.end = r.at + size
             value = read_field(r, plan, field, counting)
             if r.at != r.end:
-                raise wrong(f"{field.name}: {left(r)} bytes behind it in its tag", r.at, "TAGGED_FIELDS")
+                raise wrong(f"{field.name}: {left(r)} bytes behind it in its tag", r.at, TAGS)
             r.end = end
             if value != field.default:
                 values[field.name] = value
@@ -250,7 +250,7 @@ cdef int read_tags(Reader* r, Plan plan, dict values, Counting* counting) except
         unknown.append((tag, PyBytes_FromStringAndSize(<const char*>r.base + start, size)))
         r.at = start + size
     if r.short_:
-        raise wrong("tagged fields are cut short" if r.why == NULL else r.why.decode(), r.fault_at, "TAGGED_FIELDS")
+        raise wrong("tagged fields are cut short" if r.why == NULL else r.why.decode(), r.fault_at, TAGS)
     if unknown:
         values["unknown_tags"] = tuple(unknown)
     return 0

@@ -119,6 +119,8 @@ cdef int put_subscribe(Writer* w, object packet, int version) except -1:
         options |= (4 if one.no_local else 0) | (8 if one.retain_as_published else 0)
         if version == 4 and options > 2:
             raise unsayable("MQTT 3.1.1 has no Subscription Options but the QoS", "3.1.1: 3.8.3-4")
+        if one.no_local and one.filter.startswith("$share/"):
+            raise unsayable("No Local on a Shared Subscription", "3.8.3-4")
         put_text(w, one.filter, "a Topic Filter")
         put_u8(w, options)
     return 2

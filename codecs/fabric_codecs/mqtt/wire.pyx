@@ -64,8 +64,10 @@ cdef int check_connect_flags(int flags, Py_ssize_t at, int level) except -1:
         raise wrong("the reserved Connect Flag is set", at, "3.1.2-3")
     if will_qos == 3:
         raise wrong("Will QoS 3 does not exist", at, "3.1.2-12")
-    if not flags & 0x04 and (will_qos or flags & 0x20):
-        raise wrong("Will QoS or Will Retain without a Will", at, "3.1.2-11")
+    if will_qos and not flags & 0x04:
+        raise wrong("Will QoS without a Will", at, "3.1.2-11")
+    if flags & 0x24 == 0x20:
+        raise wrong("Will Retain without a Will", at, "3.1.2-13")
     if level == 4 and flags & 0x40 and not flags & 0x80:
         raise wrong("a Password without a User Name", at, "3.1.1: 3.1.2-22")
     return 0
@@ -134,7 +136,9 @@ cdef object subscribe(Reader* r, int version):
         if options & (0xC0 if version == 5 else 0xFC):
             raise wrong("a reserved Subscription Option is set", r.at - 1, "3.8.3-5")
         if options >> 4 == 3:
-            raise wrong("Retain Handling 3 does not exist", r.at - 1, "3.8.3-4", PROTOCOL)
+            raise wrong("Retain Handling 3 does not exist", r.at - 1, "3.8.3.1", PROTOCOL)
+        if options & 4 and topic_filter.startswith("$share/"):
+            raise wrong("No Local on a Shared Subscription", r.at - 1, "3.8.3-4", PROTOCOL)
         found.append(Subscription(topic_filter, options & 3, options & 4 != 0, options & 8 != 0, options >> 4))
     return packets.Subscribe(number, tuple(found), props)
 
@@ -309,7 +313,7 @@ cdef class Decoder:
         if self.version == 0:
             limit = min(limit, <Py_ssize_t>MQTT_CONNECT_BYTES_MAX)
         if r.at + remaining - start > limit:
-            raise wrong(f"a packet of {r.at + remaining - start} bytes, allowed are {limit}", start, "3.1.2-24", TOO_LARGE)
+            raise wrong(f"a packet of {r.at + remaining - start} bytes, allowed are {limit}", start, "3.2.2-15", TOO_LARGE)
         r.end = r.at + remaining
         if r.end > size:
             self._wanted = r.end - start

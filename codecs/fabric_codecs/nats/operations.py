@@ -114,6 +114,8 @@ class Headers(Struct, frozen=True):
     description: str = ""
 
 
+CONVENTIONS: Final = "Client Protocol, Protocol conventions"
+HEADERS: Final = "ADR-4"
 _WORD: Final = re.compile(rb"[!-~]+").fullmatch
 _header_line = re.compile(r"([!-9;-~]+):[ \t]*([^\r\n]*?)[ \t]*").fullmatch
 _first_line = re.compile(r"NATS/1\.0(?: ([1-9][0-9]{2})(?:[ \t]+([^\r\n]*?))?)?[ \t]*").fullmatch
@@ -142,7 +144,7 @@ def encode(operation: Operation) -> bytes:
 def _line(*parts: bytes) -> bytes:
     line = b" ".join(parts)
     if b"\r" in line or b"\n" in line:
-        raise _wrong("a control line with a line's end inside")
+        raise _wrong("a control line with a line's end inside", 0, CONVENTIONS)
     return line + b"\r\n"
 
 
@@ -150,7 +152,7 @@ def _words(*words: bytes) -> list[bytes]:
     """Those that are there; a word has no space."""
     for word in words[:1] + tuple(filter(None, words[1:])):
         if not _WORD(word):
-            raise _wrong(f"{word!r} is no word of a control line")
+            raise _wrong(f"{word!r} is no word of a control line", 0, CONVENTIONS)
     return [word for word in words if word]
 
 
@@ -167,18 +169,24 @@ def read_headers(block: bytes) -> Headers:
         text = block.decode()
     except UnicodeDecodeError as error:
         raise _wrong("a header block that is not UTF-8", error.start) from None
-    if not text.endswith("\r\n\r\n") or len(block) > HEADER_BYTES_MAX:
-        raise _wrong(f"a header block without its end, or of more than {HEADER_BYTES_MAX} bytes")
+    if len(block) > HEADER_BYTES_MAX:
+        raise _wrong(
+            f"a header block of {len(block)} bytes, allowed are {HEADER_BYTES_MAX}", HEADER_BYTES_MAX
+        )
+    if not text.endswith("\r\n\r\n"):
+        raise _wrong("a header block without an empty line at its end", len(block))
     first, *lines = text[:-4].split("\r\n")
     opening = _first_line(first)
     if opening is None:
         raise _wrong("a header block that does not begin with NATS/1.0")
     entries = []
+    at = len(first.encode()) + 2
     for line in lines:
         found = _header_line(line)
         if found is None:
-            raise _wrong(f"a header line {line[:40]!r}")
+            raise _wrong(f"a header line {line[:40]!r}", at)
         entries.append((found[1], found[2]))
+        at += len(line.encode()) + 2
     return Headers(tuple(entries), int(opening[1] or 0), opening[2] or "")
 
 
@@ -194,5 +202,5 @@ def write_headers(headers: Headers) -> bytes:
     return block
 
 
-def _wrong(what: str, offset: int = 0) -> CodecError:
-    return CodecError(what, protocol="nats", offset=offset, clause="Client Protocol")
+def _wrong(what: str, offset: int = 0, clause: str = HEADERS) -> CodecError:
+    return CodecError(what, protocol="nats", offset=offset, clause=clause)

@@ -26,6 +26,7 @@ from fabric_codecs.nats.operations import (
 __all__ = ["Decoder"]
 
 INFO_LINE_MAX: Final = 1 << 20  # of a large cluster it lists every server
+VERBS: Final = (b"INFO", b"CONNECT", b"PUB", b"HPUB", b"SUB", b"UNSUB", b"MSG", b"HMSG", b"PING", b"PONG")
 PAYLOAD_MAX: Final = 64 << 20  # the server's own hard limit on max_payload
 
 _number = re.compile(rb"\d{1,18}").fullmatch
@@ -54,7 +55,7 @@ class Decoder:
                 found.append(operation)
         except CodecError as error:
             self.fault = CodecError(
-                error.what, protocol="nats", offset=self._passed + error.offset, clause="Client Protocol"
+                error.what, protocol="nats", offset=self._passed + error.offset, clause=error.clause
             )
             if not found:
                 raise self.fault from None
@@ -67,7 +68,7 @@ class Decoder:
         stop = self._held.find(b"\r\n", at)
         line_max = INFO_LINE_MAX if self._held[at : at + 4].upper() == b"INFO" else self._control_line_max
         if (stop if stop >= 0 else len(self._held)) - at > line_max:
-            raise _wrong(f"a control line of more than {line_max} bytes", at)
+            raise _wrong(f"a control line of more than {line_max} bytes", at, "Protocol conventions")
         if stop < 0:
             return None
         verb, _, rest = self._held[at:stop].partition(b" ")
@@ -106,28 +107,30 @@ class Decoder:
         if carried is None:
             return None
         header, payload, end = carried
-        return Message(subject, _size(sid, at), payload, b"".join(reply), header), end
+        return Message(subject, _size(sid, at, "MSG"), payload, b"".join(reply), header), end
 
     def _carried(self, sizes: list[bytes], at: int, body: int) -> tuple[bytes, bytes, int] | None:
         """Header block, payload, and where they end; None while they are not whole."""
-        total = _size(sizes[-1], at)
-        header = _size(sizes[0], at) if len(sizes) == 2 else 0
+        section = _section(self._held, at)
+        total = _size(sizes[-1], at, section)
+        header = _size(sizes[0], at, section) if len(sizes) == 2 else 0
         if header > total or total > self._payload_max:
-            raise _wrong("sizes that do not fit each other, or more than is allowed", at)
+            raise _wrong("sizes that do not fit each other, or more than is allowed", at, section)
         end = body + total
         if len(self._held) < end + 2:
             return None
         if self._held[end : end + 2] != b"\r\n":
-            raise _wrong("a payload that does not end where its size says", end)
+            raise _wrong("a payload that does not end where its size says", end, section)
         return self._held[body : body + header], self._held[body + header : end], end + 2
 
 
 def _plain(verb: bytes, rest: bytes, words: list[bytes], at: int) -> Operation:
     match verb, len(words):
         case (b"SUB", 2 | 3):
-            return Subscribe(words[0], _size(words[-1], at), words[1] if len(words) == 3 else b"")
+            return Subscribe(words[0], _size(words[-1], at, "SUB"), words[1] if len(words) == 3 else b"")
         case (b"UNSUB", 1 | 2):
-            return Unsubscribe(_size(words[0], at), _size(words[1], at) if len(words) == 2 else 0)
+            sizes = [_size(word, at, "UNSUB") for word in words]
+            return Unsubscribe(*sizes)
         case (b"PING", 0):
             return Ping()
         case (b"PONG", 0):
@@ -140,14 +143,20 @@ def _plain(verb: bytes, rest: bytes, words: list[bytes], at: int) -> Operation:
         return Connect(rest.strip())
     if verb == b"-ERR":
         return Err(rest.strip().decode("utf-8", "replace").strip("'"))
-    raise _wrong(f"{verb[:20]!r} with {len(words)} words is no operation", at)
+    section = verb.decode() if verb in VERBS else "Protocol messages"
+    raise _wrong(f"{verb[:20]!r} with {len(words)} words is no operation", at, section)
 
 
-def _size(word: bytes, at: int) -> int:
+def _size(word: bytes, at: int, section: str) -> int:
     if not _number(word):
-        raise _wrong(f"{word[:20]!r} is no number", at)
+        raise _wrong(f"{word[:20]!r} is no number", at, section)
     return int(word)
 
 
-def _wrong(what: str, offset: int) -> CodecError:
-    return CodecError(what, protocol="nats", offset=offset, clause="Client Protocol")
+def _section(held: bytes, at: int) -> str:
+    """Where the specification describes the operation that begins at `at`: under its own name."""
+    return held[at : at + 5].split()[0].upper().decode()
+
+
+def _wrong(what: str, offset: int, section: str) -> CodecError:
+    return CodecError(what, protocol="nats", offset=offset, clause=f"Client Protocol, {section}")

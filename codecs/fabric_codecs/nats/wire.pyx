@@ -24,8 +24,8 @@ cdef enum:
     TOKENS_MAX = 6
     BODY_MAX = 64 << 20  # the server's own hard limit on max_payload
 
-cdef object wrong(str what, Py_ssize_t offset):
-    return CodecError(what, protocol="nats", offset=offset, clause="Client Protocol")
+cdef object wrong(str what, Py_ssize_t offset, str section="Protocol conventions"):
+    return CodecError(what, protocol="nats", offset=offset, clause=f"Client Protocol, {section}")
 
 
 cdef class Parser:
@@ -71,7 +71,7 @@ cdef class Parser:
         try:
             used = self._consume(data, lines)
         except CodecError as error:
-            self.fault = wrong(error.what, self._passed + error.offset)
+            self.fault = CodecError(error.what, protocol="nats", offset=self._passed + error.offset, clause=error.clause)
             if lines:
                 return lines
             raise self.fault from None
@@ -117,25 +117,25 @@ cdef class Parser:
                 at += 1
                 continue
             if count == TOKENS_MAX:
-                raise wrong("too many fields in MSG", at)
+                raise wrong("too many fields in MSG", at, "HMSG" if headed else "MSG")
             tokens[count].start = at
             while at < stop - 1 and text[at] != 32:
                 at += 1
             tokens[count].stop = at
             count += 1
         if count < 4 + headed or count > 5 + headed:
-            raise wrong("the wrong number of fields in MSG", start)
+            raise wrong("the wrong number of fields in MSG", start, "HMSG" if headed else "MSG")
         total = number(text, tokens[count - 1])
         sid = number(text, tokens[2])
         if headed:
             header = number(text, tokens[count - 2])
         if total < 0 or sid < 0 or header < 0 or header > total or total > BODY_MAX:
-            raise wrong("a size in MSG that is no size", start)
+            raise wrong("a size in MSG that is no size", start, "HMSG" if headed else "MSG")
         if size - body < total + 2:
             self._wanted = body - start + total + 2
             return 0
         if text[body + total] != 13 or text[body + total + 1] != 10:
-            raise wrong("a payload that does not end where its size says", body + total)
+            raise wrong("a payload that does not end where its size says", body + total, "HMSG" if headed else "MSG")
         self.messages += 1
         handler = self.handlers.get(sid)
         if handler is None:
@@ -163,7 +163,7 @@ cdef class Template:
 
     def __init__(self, bytes block):
         if not (block.startswith(b"NATS/1.0\r\n") and block.endswith(b"\r\n\r\n")):
-            raise wrong("a template is a whole header block", 0)
+            raise wrong("a template is a whole header block", 0, "HPUB")
         self.lines = block[10:len(block) - 2]
 
 
@@ -212,11 +212,11 @@ cdef class Writer:
     cdef int _check(self, bytes subject, bytes reply, Py_ssize_t body) except -1:
         cdef Py_ssize_t line = PyBytes_GET_SIZE(subject) + PyBytes_GET_SIZE(reply) + 32
         if PyBytes_GET_SIZE(subject) == 0:
-            raise wrong("a message without a subject", 0)
+            raise wrong("a message without a subject", 0, "PUB")
         if line > NATS_CONTROL_LINE_MAX:
             raise wrong(f"subject and reply make a control line of {line} bytes, allowed are {NATS_CONTROL_LINE_MAX}", 0)
         if body > self.payload_max:
-            raise wrong(f"headers and payload are {body} bytes, the server allows {self.payload_max}", 0)
+            raise wrong(f"headers and payload are {body} bytes, the server allows {self.payload_max}", 0, "PUB")
         return 0
 
     cdef int _start(self, bytes subject, bytes reply, long long ticket, Py_ssize_t header, Py_ssize_t total) except -1:

@@ -10,7 +10,7 @@ from cpython.object cimport PyObject
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 
-from fabric_codecs.core.marks cimport ATTRIBUTES_COUNT
+from fabric_codecs.core.marks cimport ATTRIBUTES_COUNT, FABKIND, TYPE
 
 cdef extern from "Python.h":
     void Py_XDECREF(PyObject*)
@@ -43,6 +43,7 @@ cdef struct Native:  # a header or member that no attribute carries; its whole n
     Py_ssize_t room_size
     Place name
     Place value
+    int place  # for a lower: which of its rooms it goes back to
 
 
 cdef struct Canonical:
@@ -106,6 +107,12 @@ cdef inline void tell_word(Canonical* c, int which, const char* word, Py_ssize_t
     tell(c, which, <const unsigned char*>word, size)
 
 
+cdef inline void tell_usual(Canonical* c, const char* type, Py_ssize_t size) noexcept nogil:
+    """`fabkind` and type, of a literal `io.agentfabric.<kind>`."""
+    tell_word(c, FABKIND, type + 15, size - 15)
+    tell_word(c, TYPE, type, size)
+
+
 cdef inline void tell_data(Canonical* c, const unsigned char* data, Py_ssize_t size, DataForm form) noexcept nogil:
     """A part of the message."""
     c.data.text = data
@@ -141,4 +148,5 @@ cdef int keep_first(
 ) except -1
 cdef bint is_attribute(const unsigned char* text, Py_ssize_t size) noexcept nogil
 cdef bint is_legal(int which, const unsigned char* text, Py_ssize_t size)
+cdef bint is_trace(const unsigned char* text, Py_ssize_t size) noexcept nogil
 cdef bint is_usual_type(const Canonical* c) noexcept nogil

@@ -66,7 +66,7 @@ cdef int check_size(const Canonical* c, str protocol) except -1:
 cdef int check_block(Py_ssize_t size, str protocol) except -1:
     if size > BLOCK_MAX:
         raise CodecError(
-            f"{size:,} bytes beside the data as an envelope, allowed are {BLOCK_MAX:,}", protocol=protocol, clause="architecture 3"
+            f"{size:,} bytes beside the data as an envelope, allowed are {BLOCK_MAX:,}", protocol=protocol, clause="HEADER_BYTES_MAX"
         )
     return 0
 

@@ -76,6 +76,7 @@ cdef inline Field* find(Fields* fields, const char* name, Py_ssize_t size) noexc
 
 cdef int enter_object(Scan* s, Member* member) noexcept nogil
 cdef int next_member(Scan* s, Member* member) noexcept nogil
+cdef void open_scan(Scan* s, const unsigned char* text, Py_ssize_t size, int depth_max) noexcept nogil
 cdef int open_document(Scan* s, bytes data, str protocol, Py_ssize_t bytes_max, int depth_max) except -1
 cdef int close_document(Scan* s, str protocol) except -1
 cdef object refusal(Scan* s, str protocol)

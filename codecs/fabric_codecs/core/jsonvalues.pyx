@@ -217,14 +217,18 @@ cdef object refusal(Scan* s, str protocol):
     return CodecError(s.problem.decode(), protocol=protocol, offset=s.at, clause=s.clause.decode())
 
 
-cdef int open_document(Scan* s, bytes data, str protocol, Py_ssize_t bytes_max, int depth_max) except -1:
-    s.base = <const unsigned char*>PyBytes_AS_STRING(data)
+cdef void open_scan(Scan* s, const unsigned char* text, Py_ssize_t size, int depth_max) noexcept nogil:
+    s.base = text
     s.at = 0
-    s.end = PyBytes_GET_SIZE(data)
+    s.end = size
     s.depth_left = depth_max
     s.long_numbers = False
     s.problem = NULL
     s.clause = NULL
+
+
+cdef int open_document(Scan* s, bytes data, str protocol, Py_ssize_t bytes_max, int depth_max) except -1:
+    open_scan(s, <const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), depth_max)
     if s.end > bytes_max:
         raise CodecError(
             f"a document of {s.end:,} bytes, allowed are {bytes_max:,}",

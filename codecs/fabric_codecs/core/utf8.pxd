@@ -59,8 +59,18 @@ cdef inline Py_ssize_t utf8_fault(const unsigned char* p, Py_ssize_t size) noexc
 
 cdef inline bint is_printable_ascii(const unsigned char* p, Py_ssize_t size) noexcept nogil:
     """Whether every byte stands for itself on paper, the space included."""
-    cdef Py_ssize_t at
-    for at in range(size):
+    cdef Py_ssize_t at = 0
+    cdef uint64_t word, odd = 0
+    while size - at >= 8:
+        memcpy(&word, p + at, 8)
+        odd |= word | (word - 0x2020202020202020ULL) | (word + 0x0101010101010101ULL)  # the top bit of any byte that is none
+        at += 8
+    if size >= 8:  # the last ones, some of them again
+        memcpy(&word, p + size - 8, 8)
+        odd |= word | (word - 0x2020202020202020ULL) | (word + 0x0101010101010101ULL)
+        return not odd & 0x8080808080808080ULL
+    while at < size:
         if p[at] < 32 or p[at] > 126:
             return False
+        at += 1
     return True

@@ -1,7 +1,7 @@
 """Lift: an MCP message -> the canonical Envelope. Raw stays raw: the message is scanned once, and `data` is a slice of it.
 
 In: the JSON-RPC message, and what only the edge knows (a fresh id, the source, the time). Out: `Translation[Envelope]`.
-Above: the edge, `translate`. Below: `core.rpcfields`, `core.lifted`. HTTP headers never come here, so neither do credentials.
+Above: the edge, `translate`. Below: `message`, `results`. HTTP headers never come here, so neither do credentials.
 
 | message                                 | fabkind  | data                                                              |
 |-----------------------------------------|----------|-------------------------------------------------------------------|
@@ -22,19 +22,23 @@ native entries `_meta/<key>`, `params/<name>`, `result/<name>`, `rpc/<name>`. Wh
 client, capabilities, progress token, server) ends here.
 """
 
+from base64 import b64decode
+
 from libc.string cimport memcmp
 
 from fabric_codecs.core.block cimport put_unescaped
-from fabric_codecs.core.jsonvalues cimport Field, find, is_named
-from fabric_codecs.core.lifted cimport (
-    Lifted, is_attribute, keep, lifted_envelope, lifted_free, lifted_init, tell, tell_rpc_id, tell_str, tell_time, text_of,
+from fabric_codecs.core.canonical cimport (
+    Canonical, Place, close_canonical, hold, is_attribute, open_canonical, tell, tell_str, tell_time, tell_usual, tell_word,
 )
-from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABMETHOD, FABVER, ID, SOURCE, SUBJECT, Value
+from fabric_codecs.core.enveloped cimport envelope_of
+from fabric_codecs.core.jsonlift cimport check_natives, keep_member, tell_rpc_id, tell_text, text_of
+from fabric_codecs.core.jsonvalues cimport Field, find, is_named
+from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABMETHOD, FABPROTO, FABVER, ID, SOURCE, SUBJECT, TIME
 from fabric_codecs.core.rpcfields cimport NOTIFICATION, REQUEST, RESULT, is_rpc_id, is_string
 from fabric_codecs.core.utf8 cimport utf8_fault
-from fabric_codecs.core.writer cimport Writer, put, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
 from fabric_codecs.mcp.message cimport (
-    Message, carried_value, invalid, is_number, json_kind, kind, raw_of, read_message, take_meta, tell_content, undone, whole,
+    Message, give, give_bytes, give_carried, give_whole, invalid, is_number, raw_of, read_message, take_meta, tell_content, undone,
 )
 from fabric_codecs.mcp.results cimport answer, failure
 
@@ -46,75 +50,84 @@ __all__ = ["WHOLE", "lift"]
 
 WHOLE = "application/mcp+json"  # `data` is a message's params, result or error as it came
 
-cdef frozenset CARRIED = frozenset(("event", "status", "artifact", "presence", "request", "response", "error", "progress", "cancel"))
+cdef frozenset CARRIED = frozenset((
+    b"event", b"status", b"artifact", b"presence", b"request", b"response", b"error", b"progress", b"cancel",
+))
 
 
 def lift(
     bytes message not None, *, str source not None, str fresh_id not None, long long now_us,
     str target=None, str revision=None, str method=None,
 ):
-    cdef Message m
-    cdef Lifted to
-    cdef list kept = []
-    cdef bytes data
-    read_message(&m, message, kept)
-    lifted_init(&to)
+    cdef Canonical c
+    open_canonical(&c)
     try:
-        if m.rpc.kind == REQUEST:
-            data = request(&m, &to, kept, target)
-        elif m.rpc.kind == NOTIFICATION:
-            data = notification(&m, &to, kept, target)
-        elif m.rpc.kind == RESULT:
-            data = answer(&m, &to, kept, method)
-        else:
-            data = failure(&m, &to)
-        origin(&m, &to, kept, revision)
-        tell_str(&to, ID, fresh_id)
-        tell_str(&to, SOURCE, source)
-        tell_time(&to, now_us)
-        return Translation(lifted_envelope(&to, data, "mcp"))
+        take_message(&c, message, source, fresh_id, now_us, target, revision, method)
+        return Translation(envelope_of(&c, "mcp"))
     finally:
-        lifted_free(&to)
+        close_canonical(&c)
 
 
-cdef int origin(Message* m, Lifted* to, list kept, str revision) except -1:
+cdef int take_message(
+    Canonical* to, bytes message, str source, str fresh_id, long long now_us, str target, str revision, str method
+) except -1:
+    """`lift`, for `translate`."""
+    cdef Message m
+    read_message(&m, to, message)
+    if m.rpc.kind == REQUEST:
+        request(&m, target)
+    elif m.rpc.kind == NOTIFICATION:
+        notification(&m, target)
+    elif m.rpc.kind == RESULT:
+        answer(&m, method)
+    else:
+        failure(&m)
+    origin(&m, revision)
+    tell_str(to, ID, fresh_id)
+    tell_str(to, SOURCE, source)
+    tell_time(to, TIME, now_us)
+    return check_natives(to, "mcp")
+
+
+cdef int origin(Message* m, str revision) except -1:
     """Who speaks what, the correlation, and members beside those of JSON-RPC."""
     cdef Field* stated
     cdef Field* field
-    cdef Value text
+    cdef Place text
     cdef int i
-    put(&to.block, b"ce-fabproto: mcp\r\n", 18)
+    tell_word(m.to, FABPROTO, b"mcp", 3)
     stated = find(&m.meta, b"io.modelcontextprotocol/protocolVersion", 39)
     if revision is not None:
-        tell_str(to, FABVER, revision)
+        tell_str(m.to, FABVER, revision)
     elif stated != NULL and stated.first == c'"':
-        text_of(&m.rpc.s, stated, &text, kept)
+        text_of(m.to, &m.rpc.s, stated, &text)
         if is_attribute(text.text, text.size) and text.size <= 64:
-            tell(to, FABVER, text.text, text.size)
+            tell(m.to, FABVER, text.text, text.size)
     if m.rpc.id != NULL:
-        tell_rpc_id(to, &m.rpc.s, m.rpc.id)
+        tell_rpc_id(m.to, &m.rpc.s, m.rpc.id)
     for i in range(m.rpc.top.count):
         field = &m.rpc.top.items[i]
         if field != m.rpc.id and field != m.rpc.method and field != m.rpc.params and field != m.rpc.result and field != m.rpc.error:
             if not is_named(field, b"jsonrpc", 7):
-                keep(to, b"rpc/", 4, &m.rpc.s, field)
+                keep_member(m.to, b"rpc/", 4, &m.rpc.s, field)
     return 0
 
 
-cdef int method_line(Message* m, Lifted* to, list kept) except -1:
-    cdef Value text
-    text_of(&m.rpc.s, m.rpc.method, &text, kept)
+cdef int method_line(Message* m) except -1:
+    cdef Place text
+    text_of(m.to, &m.rpc.s, m.rpc.method, &text)
     if not is_attribute(text.text, text.size):
         raise CodecError("the method holds a control character", protocol="mcp", offset=m.rpc.method.start, clause="CloudEvents 1.0.2", reason=-32600)
-    return tell(to, FABMETHOD, text.text, text.size)
+    tell(m.to, FABMETHOD, text.text, text.size)
+    return 0
 
 
-cdef int name_subject(Message* m, Lifted* to, list kept, str target) except -1:
+cdef int name_subject(Message* m, str target) except -1:
     """What a message is about: a tool or prompt, a resource, a task."""
     cdef Field* field
-    cdef Value text
+    cdef Place text
     if target is not None:
-        return tell_str(to, SUBJECT, target)
+        return tell_str(m.to, SUBJECT, target)
     field = find(&m.params, b"name", 4)
     if field == NULL:
         field = find(&m.params, b"uri", 3)
@@ -122,31 +135,33 @@ cdef int name_subject(Message* m, Lifted* to, list kept, str target) except -1:
         field = find(&m.params, b"taskId", 6)
     if field == NULL or field.first != c'"':
         return 0
-    text_of(&m.rpc.s, field, &text, kept)
+    text_of(m.to, &m.rpc.s, field, &text)
     if is_attribute(text.text, text.size):
-        tell(to, SUBJECT, text.text, text.size)
+        tell(m.to, SUBJECT, text.text, text.size)
     return 0
 
 
 # ---- Requests
 
 
-cdef bytes request(Message* m, Lifted* to, list kept, str target):
+cdef int request(Message* m, str target) except -1:
     if is_string(&m.rpc.s, m.rpc.method, b"tools/call", 10):
-        return tool_call(m, to, kept, target)
-    method_line(m, to, kept)
-    name_subject(m, to, kept, target)
-    gives_up = is_string(&m.rpc.s, m.rpc.method, b"tasks/cancel", 12)
-    return whole(m, to, kept, "cancel" if gives_up else "request", m.rpc.params)
+        return tool_call(m, target)
+    method_line(m)
+    name_subject(m, target)
+    give_whole(m, m.rpc.params)
+    if is_string(&m.rpc.s, m.rpc.method, b"tasks/cancel", 12):
+        tell_usual(m.to, b"io.agentfabric.cancel", 21)
+    else:
+        tell_usual(m.to, b"io.agentfabric.request", 22)
+    return 0
 
 
-cdef bytes tool_call(Message* m, Lifted* to, list kept, str target):
+cdef int tool_call(Message* m, str target) except -1:
     cdef Field* name = find(&m.params, b"name", 4)
     cdef Field* arguments = find(&m.params, b"arguments", 9)
     cdef Field* meta = find(&m.params, b"_meta", 5)
-    cdef Field* content
     cdef Field* field
-    cdef Value text
     cdef int i
     if name == NULL or name.first != c'"':
         raise invalid("params.name is missing: it says which tool to call", 0 if name == NULL else name.start, "MCP tools")
@@ -154,63 +169,80 @@ cdef bytes tool_call(Message* m, Lifted* to, list kept, str target):
         raise invalid("params.arguments is no object", arguments.start, "MCP tools")
     if meta != NULL and meta.first != c"{":
         raise invalid("params._meta is no object", meta.start, "MCP basic, _meta")
-    content = find(&m.meta, b"io.agentfabric/datacontenttype", 30)
     for i in range(m.params.count):
         field = &m.params.items[i]
         if field != name and field != arguments and field != meta:
-            keep(to, b"params/", 7, &m.rpc.s, field)
+            keep_member(m.to, b"params/", 7, &m.rpc.s, field)
+    name_tool(m, name, target)
+    give_arguments(m, arguments)
+    take_meta(m, True)
+    tell_content(m, find(&m.meta, b"io.agentfabric/datacontenttype", 30))
+    tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
+    tell_word(m.to, FABMETHOD, b"tools/call", 10)
+    tell_usual(m.to, b"io.agentfabric.request", 22)
+    return 0
+
+
+cdef int name_tool(Message* m, const Field* name, str target) except -1:
+    cdef Place text
     if target is not None:
-        tell_str(to, SUBJECT, target)
-    else:
-        text_of(&m.rpc.s, name, &text, kept)
-        if not is_attribute(text.text, text.size):
-            raise invalid("params.name holds a control character", name.start, "MCP tools, Tool Names")
-        tell(to, SUBJECT, text.text, text.size)
-    if content != NULL or find(&m.meta, b"io.agentfabric/argument", 23) != NULL:
-        return unwrapped(m, to, kept, content, arguments)
-    take_meta(m, to, kept, True)
-    json_kind(
-        to, b"ce-fabkind: request\r\nce-fabmethod: tools/call\r\nce-datacontenttype: application/json\r\n", 85,
-        b"io.agentfabric.request", 22,
-    )
-    return b"{}" if arguments == NULL else raw_of(m, arguments)
+        return tell_str(m.to, SUBJECT, target)
+    text_of(m.to, &m.rpc.s, name, &text)
+    if not is_attribute(text.text, text.size):
+        raise invalid("params.name holds a control character", name.start, "MCP tools, Tool Names")
+    tell(m.to, SUBJECT, text.text, text.size)
+    return 0
 
 
-cdef bytes unwrapped(Message* m, Lifted* to, list kept, const Field* content, const Field* arguments):
-    """Arguments of another content type, or those that `lower` made of data that is no JSON object."""
+cdef int give_arguments(Message* m, const Field* arguments) except -1:
+    """The arguments, or what `lower` wrapped in them: data that is no JSON object."""
     cdef Field* wrapped = find(&m.meta, b"io.agentfabric/argument", 23)
-    cdef bytes data = b"{}" if arguments == NULL else raw_of(m, arguments)
+    cdef bytes data
+    if arguments == NULL:
+        return give_bytes(m, b"{}")
+    give(m, arguments)
     if wrapped != NULL and wrapped.first == c'"':
         name = undone(m, wrapped).decode()
-        held = carried_value(name, scan(data, protocol="mcp").get(name), "")
-        data = data if held is None else held
-    take_meta(m, to, kept, True)
-    tell_content(m, to, kept, content)
-    tell_str(to, DATACONTENTTYPE, "application/json")
-    kind(to, "request")
-    tell_str(to, FABMETHOD, "tools/call")
-    return data
+        data = carried_in(scan(raw_of(m, arguments), protocol="mcp"), name)
+        if data is not None:
+            give_bytes(m, data)
+    return 0
+
+
+cdef bytes carried_in(object arguments, str name):
+    """The argument `data` (JSON), `text` or `data_base64`; None for anything else."""
+    raw = arguments.get(name)
+    if raw is None or name == "data":
+        return raw
+    if arguments.kind(name) != "string" or name not in ("text", "data_base64"):
+        return None
+    try:
+        return arguments.text(name).encode() if name == "text" else b64decode(arguments.text(name), validate=True)
+    except ValueError:
+        return None
 
 
 # ---- Notifications
 
 
-cdef bytes notification(Message* m, Lifted* to, list kept, str target):
+cdef int notification(Message* m, str target) except -1:
     if is_string(&m.rpc.s, m.rpc.method, b"notifications/progress", 22):
-        return progress(m, to, kept)
+        return progress(m)
     if is_string(&m.rpc.s, m.rpc.method, b"notifications/cancelled", 23):
-        return cancelled(m, to, kept)
-    if is_string(&m.rpc.s, m.rpc.method, b"notifications/resources/updated", 31):
-        data = carried(m, to, kept)
-        if data is not None:
-            return data
-    method_line(m, to, kept)
-    name_subject(m, to, kept, target)
-    is_task = is_string(&m.rpc.s, m.rpc.method, b"notifications/tasks", 19)
-    return whole(m, to, kept, "status" if is_task else "event", m.rpc.params)
+        return cancelled(m)
+    if is_string(&m.rpc.s, m.rpc.method, b"notifications/resources/updated", 31) and carried(m):
+        return 0
+    method_line(m)
+    name_subject(m, target)
+    give_whole(m, m.rpc.params)
+    if is_string(&m.rpc.s, m.rpc.method, b"notifications/tasks", 19):
+        tell_usual(m.to, b"io.agentfabric.status", 21)
+    else:
+        tell_usual(m.to, b"io.agentfabric.event", 20)
+    return 0
 
 
-cdef bytes progress(Message* m, Lifted* to, list kept):
+cdef int progress(Message* m) except -1:
     cdef Field* token = find(&m.params, b"progressToken", 13)
     cdef Field* value = find(&m.params, b"progress", 8)
     cdef Field* field
@@ -220,23 +252,22 @@ cdef bytes progress(Message* m, Lifted* to, list kept):
         raise invalid("params.progressToken is neither a string nor a number", 0 if token == NULL else token.start, "MCP progress")
     if value == NULL or not is_number(value):
         raise invalid("params.progress is no number", 0 if value == NULL else value.start, "MCP progress")
-    if tell_rpc_id(to, &m.rpc.s, token):
+    if not tell_rpc_id(m.to, &m.rpc.s, token):
         raise invalid("params.progressToken is no integer", token.start, "MCP progress")
     for i in range(m.params.count):
         field = &m.params.items[i]
         if field == value or is_named(field, b"total", 5) or is_named(field, b"message", 7):
             parts.append(b'"' + (<const char*>field.name)[:field.name_size] + b'":' + raw_of(m, field))
         elif field != token and not is_named(field, b"_meta", 5):
-            keep(to, b"params/", 7, &m.rpc.s, field)
-    take_meta(m, to, kept, True)
-    json_kind(
-        to, b"ce-fabkind: progress\r\nce-fabmethod: notifications/progress\r\nce-datacontenttype: application/json\r\n", 98,
-        b"io.agentfabric.progress", 23,
-    )
-    return b"{" + b",".join(parts) + b"}"
+            keep_member(m.to, b"params/", 7, &m.rpc.s, field)
+    take_meta(m, True)
+    tell_word(m.to, FABMETHOD, b"notifications/progress", 22)
+    tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
+    tell_usual(m.to, b"io.agentfabric.progress", 23)
+    return give_bytes(m, b"{" + b",".join(parts) + b"}")
 
 
-cdef bytes cancelled(Message* m, Lifted* to, list kept):
+cdef int cancelled(Message* m) except -1:
     cdef Field* given_up = find(&m.params, b"requestId", 9)
     cdef Field* reason = find(&m.params, b"reason", 6)
     cdef Field* field
@@ -245,67 +276,69 @@ cdef bytes cancelled(Message* m, Lifted* to, list kept):
         raise invalid("params.requestId is missing: it says which request is given up", 0 if given_up == NULL else given_up.start, "MCP cancellation")
     if reason != NULL and reason.first != c'"':
         raise invalid("params.reason is no string", reason.start, "MCP cancellation")
-    tell_rpc_id(to, &m.rpc.s, given_up)
+    tell_rpc_id(m.to, &m.rpc.s, given_up)
     for i in range(m.params.count):
         field = &m.params.items[i]
         if field != given_up and field != reason and not is_named(field, b"_meta", 5):
-            keep(to, b"params/", 7, &m.rpc.s, field)
-    take_meta(m, to, kept, True)
-    json_kind(
-        to, b"ce-fabkind: cancel\r\nce-fabmethod: notifications/cancelled\r\nce-datacontenttype: application/json\r\n", 97,
-        b"io.agentfabric.cancel", 21,
-    )
-    return b"{}" if reason == NULL else b'{"reason":' + raw_of(m, reason) + b"}"
+            keep_member(m.to, b"params/", 7, &m.rpc.s, field)
+    take_meta(m, True)
+    tell_word(m.to, FABMETHOD, b"notifications/cancelled", 23)
+    tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
+    tell_usual(m.to, b"io.agentfabric.cancel", 21)
+    return give_bytes(m, b"{}" if reason == NULL else b'{"reason":' + raw_of(m, reason) + b"}")
 
 
-cdef bytes carried(Message* m, Lifted* to, list kept):
-    """What `lower` made of an envelope that MCP has no message for; None when it is a server's own notification."""
-    cdef Field* field = NULL
+cdef bint carried(Message* m) except -1:
+    """What `lower` made of an envelope that MCP has no message for; False when it is a server's own notification."""
+    cdef Field* field
     cdef Field* uri = find(&m.params, b"uri", 3)
-    cdef Field* content = find(&m.meta, b"io.agentfabric/datacontenttype", 30)
-    cdef Field* said = find(&m.meta, b"io.agentfabric/fabkind", 22)
-    cdef Value text
-    cdef bytes data
-    cdef int i
+    cdef int i, found = -1
     for i in range(m.meta.count):
-        field = &m.meta.items[i]
-        if is_named(field, b"io.agentfabric/data", 19) or is_named(field, b"io.agentfabric/text", 19) or is_named(field, b"io.agentfabric/data_base64", 26):
+        if give_carried(m, &m.meta.items[i], b"io.agentfabric/", 15):
+            found = i
             break
-    else:
-        return None
-    data = carried_value((<const char*>field.name)[:field.name_size].decode(), raw_of(m, field), "io.agentfabric/")
-    if data is None:
-        return None
+    if found < 0:
+        return False
+    field = &m.meta.items[found]
     for i in range(m.params.count):
         if not is_named(&m.params.items[i], b"_meta", 5) and &m.params.items[i] != uri:
-            keep(to, b"params/", 7, &m.rpc.s, &m.params.items[i])
-    if uri != NULL and uri.first == c'"':
-        text_of(&m.rpc.s, uri, &text, kept)
-        uri_subject(to, &text)
-    take_meta(m, to, kept, True)
-    name = "event"
-    if said != NULL and said.first == c'"' and undone(m, said).decode() in CARRIED:
-        name = undone(m, said).decode()
-    kind(to, name)
-    tell_content(m, to, kept, content)
+            keep_member(m.to, b"params/", 7, &m.rpc.s, &m.params.items[i])
+    uri_subject(m, uri)
+    take_meta(m, True)
+    tell_content(m, find(&m.meta, b"io.agentfabric/datacontenttype", 30))
     if is_named(field, b"io.agentfabric/data", 19):
-        tell_str(to, DATACONTENTTYPE, "application/json")
+        tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
     elif is_named(field, b"io.agentfabric/text", 19):
-        tell_str(to, DATACONTENTTYPE, "text/plain")
-    tell_str(to, FABMETHOD, "notifications/resources/updated")
-    return data
+        tell_word(m.to, DATACONTENTTYPE, b"text/plain", 10)
+    tell_word(m.to, FABMETHOD, b"notifications/resources/updated", 31)
+    return carried_kind(m)
 
 
-cdef int uri_subject(Lifted* to, Value* uri) except -1:
+cdef bint carried_kind(Message* m) except -1:
+    cdef Field* said = find(&m.meta, b"io.agentfabric/fabkind", 22)
+    cdef bytes kind = b"event" if said == NULL or said.first != c'"' else undone(m, said)
+    cdef bytes type = b"io.agentfabric." + (kind if kind in CARRIED else b"event")
+    hold(m.to, type)
+    tell_usual(m.to, <const char*>type, len(type))
+    return True
+
+
+cdef int uri_subject(Message* m, const Field* uri) except -1:
     """The subject that `lower` made a URI of; else the URI itself."""
+    cdef Place text
     cdef Writer path
-    if uri.size < 14 or memcmp(uri.text, b"fab://channel/", 14) != 0:
-        return tell(to, SUBJECT, uri.text, uri.size) if is_attribute(uri.text, uri.size) else 0
+    cdef bytes subject
+    if uri == NULL or uri.first != c'"':
+        return 0
+    text_of(m.to, &m.rpc.s, uri, &text)
+    if text.size < 14 or memcmp(text.text, b"fab://channel/", 14) != 0:
+        return tell_text(m.to, SUBJECT, &m.rpc.s, uri)
     writer_init(&path)
     try:
-        put_unescaped(&path, uri.text + 14, uri.size - 14)
+        put_unescaped(&path, text.text + 14, text.size - 14)
         if path.size and utf8_fault(path.data, path.size) < 0 and is_attribute(path.data, path.size):
-            tell(to, SUBJECT, path.data, path.size)
+            subject = writer_bytes(&path)
+            tell(m.to, SUBJECT, hold(m.to, subject), len(subject))
     finally:
         writer_free(&path)
     return 0

@@ -1,11 +1,12 @@
 # An MCP message found in place, and what its kinds share; see message.pyx.
 
+from fabric_codecs.core.canonical cimport Canonical
 from fabric_codecs.core.jsonvalues cimport Field, Fields, Inner
-from fabric_codecs.core.lifted cimport Lifted
 from fabric_codecs.core.rpcfields cimport RpcFields
 
 
 cdef struct Message:
+    Canonical* to  # whom it is told
     RpcFields rpc
     Fields params
     Fields meta  # of the params or of the result
@@ -16,14 +17,14 @@ cdef struct Message:
     Inner* contents
 
 
-cdef int read_message(Message* m, bytes message, list kept) except -1
+cdef int read_message(Message* m, Canonical* to, bytes message) except -1
 cdef object invalid(str what, Py_ssize_t offset, str clause)
 cdef bytes raw_of(Message* m, const Field* field)
 cdef bytes undone(Message* m, const Field* field)
 cdef bint is_number(const Field* field) noexcept nogil
-cdef int kind(Lifted* to, str name) except -1
-cdef int json_kind(Lifted* to, const char* lines, Py_ssize_t size, const char* type, Py_ssize_t type_size) except -1
-cdef bytes whole(Message* m, Lifted* to, list kept, str name, const Field* value)
-cdef int tell_content(Message* m, Lifted* to, list kept, const Field* content) except -1
-cdef object carried_value(str name, bytes raw, str prefix)
-cdef int take_meta(Message* m, Lifted* to, list kept, bint keep_rest) except -1
+cdef void give(Message* m, const Field* field) noexcept
+cdef int give_bytes(Message* m, bytes data) except -1
+cdef bint give_carried(Message* m, const Field* field, const char* prefix, Py_ssize_t size) except -1
+cdef int give_whole(Message* m, const Field* field) except -1
+cdef int tell_content(Message* m, const Field* content) except -1
+cdef int take_meta(Message* m, bint keep_rest) except -1

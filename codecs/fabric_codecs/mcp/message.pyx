@@ -1,28 +1,30 @@
-# An MCP message found in place: its members, what `_meta` says, and the lines of a header block that messages of a kind share.
-# Below `lift` and `results`, which know what each kind means.
+# An MCP message found in place: its members, what `_meta` says, and how its data are given on. Below `lift` and `results`,
+# which know what each kind means.
 
 from base64 import b64decode
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcmp
 
-from fabric_codecs.core.jsonvalues cimport Field, Fields, Inner, find, is_named, look_into
+from fabric_codecs.core.canonical cimport (
+    JSON, OBJECT, UNKNOWN, Canonical, Place, hold, is_trace, tell, tell_data, tell_whole, tell_word,
+)
+from fabric_codecs.core.jsonlift cimport keep_member, take_mark, tell_text, text_of
+from fabric_codecs.core.jsonvalues cimport Field, Fields, Inner, is_named, look_into
 from fabric_codecs.core.jsonwrite cimport put_unescaped_string
-from fabric_codecs.core.lifted cimport Lifted, is_attribute, is_trace, keep, take_mark, tell, tell_str, text_of
-from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABKIND, TRACEPARENT, TRACESTATE, TYPE, Value
+from fabric_codecs.core.marks cimport DATACONTENTTYPE, TRACEPARENT, TRACESTATE
 from fabric_codecs.core.rpcfields cimport is_rpc_id, read_rpc_fields, rpc_init
-from fabric_codecs.core.writer cimport Writer, put, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
 
-from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.errors import CodecError
 
 cdef enum:
     INVALID_PARAMS = -32602
 
-cdef str WHOLE = "application/mcp+json"
 
-
-cdef int read_message(Message* m, bytes message, list kept) except -1:
+cdef int read_message(Message* m, Canonical* to, bytes message) except -1:
+    cdef list kept = []
+    m.to = to
     rpc_init(&m.rpc)
     look_into(&m.rpc.top, b"params", 6, &m.params, False)
     look_into(&m.rpc.top, b"result", 6, &m.result, False)
@@ -32,6 +34,8 @@ cdef int read_message(Message* m, bytes message, list kept) except -1:
     look_into(&m.content, b"resource", 8, &m.resource, False)
     look_into(&m.result, b"_meta", 5, &m.meta, False)
     read_rpc_fields(&m.rpc, message, "mcp", kept)
+    for name in kept:
+        hold(to, name)
     if m.rpc.method != NULL and m.rpc.result != NULL:
         raise CodecError("a method and a result in one message", protocol="mcp", offset=m.rpc.result.start, clause="JSON-RPC 2.0 5", reason=-32600)
     return 0
@@ -56,54 +60,66 @@ cdef bytes undone(Message* m, const Field* field):
         writer_free(&w)
 
 
-# ---- Kinds
+cdef bint is_number(const Field* field) noexcept nogil:
+    return field.first == c"-" or c"0" <= field.first <= c"9"
 
 
-cdef int kind(Lifted* to, str name) except -1:
-    """`fabkind`, and the type that goes with it unless the message has its own."""
-    tell_str(to, FABKIND, name)
-    return tell_str(to, TYPE, f"io.agentfabric.{name}")
+# ---- Data
 
 
-cdef int json_kind(Lifted* to, const char* lines, Py_ssize_t size, const char* type, Py_ssize_t type_size) except -1:
-    """The lines that all messages of a kind share, and the type."""
-    put(&to.block, lines, size)
-    to.seen |= 1ULL << FABKIND | 1ULL << DATACONTENTTYPE
-    return tell(to, TYPE, <const unsigned char*>type, type_size)
+cdef void give(Message* m, const Field* field) noexcept:
+    """A JSON value of the message as the data."""
+    tell_data(
+        m.to, m.rpc.s.base + field.start, field.end - field.start,
+        UNKNOWN if m.rpc.s.long_numbers else OBJECT if field.first == c"{" else JSON,
+    )
 
 
-cdef bytes whole(Message* m, Lifted* to, list kept, str name, const Field* value):
-    """The params or the result as it is; of its `_meta` only what are attributes."""
-    take_meta(m, to, kept, False)
-    kind(to, name)
-    tell_str(to, DATACONTENTTYPE, WHOLE)
-    return b"" if value == NULL else raw_of(m, value)
-
-
-cdef int tell_content(Message* m, Lifted* to, list kept, const Field* content) except -1:
-    cdef Value text
-    if content != NULL and content.first == c'"':
-        text_of(&m.rpc.s, content, &text, kept)
-        if is_attribute(text.text, text.size):
-            tell(to, DATACONTENTTYPE, text.text, text.size)
+cdef int give_bytes(Message* m, bytes data) except -1:
+    hold(m.to, data)
+    tell_whole(m.to, data)
     return 0
 
 
-cdef object carried_value(str name, bytes raw, str prefix):
-    """Data that stands as a member `data` (JSON), `text`, or `data_base64`; None for anything else."""
-    if raw is None or not name.startswith(prefix):
-        return None
-    name = name[len(prefix):]
-    if name == "data":
-        return raw
-    if name == "text" and raw.startswith(b'"'):
-        return scan(b'{"text":' + raw + b"}").text("text").encode()
-    if name == "data_base64" and raw.startswith(b'"'):
+cdef bint give_carried(Message* m, const Field* field, const char* prefix, Py_ssize_t size) except -1:
+    """Data that stand as a member `<prefix>data` (JSON), `text` or `data_base64`; False for anything else."""
+    cdef const unsigned char* name = field.name + size
+    cdef Py_ssize_t left = field.name_size - size
+    if left <= 0 or memcmp(field.name, prefix, size) != 0:
+        return False
+    if left == 4 and memcmp(name, b"data", 4) == 0:
+        give(m, field)
+        return True
+    if left == 4 and memcmp(name, b"text", 4) == 0 and field.first == c'"':
+        give_text(m, field)
+        return True
+    if left == 11 and memcmp(name, b"data_base64", 11) == 0 and field.first == c'"':
         try:
-            return b64decode(raw.strip(b'"'), validate=True)
+            give_bytes(m, b64decode(undone(m, field), validate=True))
         except ValueError:
-            return None
-    return None
+            return False
+        return True
+    return False
+
+
+cdef int give_text(Message* m, const Field* field) except -1:
+    cdef Place text
+    text_of(m.to, &m.rpc.s, field, &text)
+    tell_data(m.to, text.text, text.size, UNKNOWN)
+    return 0
+
+
+cdef int give_whole(Message* m, const Field* field) except -1:
+    """The params or the result as it is; of its `_meta` only what are attributes."""
+    take_meta(m, False)
+    tell_word(m.to, DATACONTENTTYPE, b"application/mcp+json", 20)
+    if field != NULL:
+        give(m, field)
+    return 0
+
+
+cdef int tell_content(Message* m, const Field* content) except -1:
+    return tell_text(m.to, DATACONTENTTYPE, &m.rpc.s, content)
 
 
 # ---- `_meta`
@@ -133,36 +149,34 @@ cdef bint is_content(const Field* field) noexcept nogil:
     )
 
 
-cdef int take_meta(Message* m, Lifted* to, list kept, bint keep_rest) except -1:
-    """What `_meta` says: attributes, and what is kept. A trace that is none is kept as it came: W3C says to go on without."""
+cdef int take_meta(Message* m, bint keep_rest) except -1:
+    """What `_meta` says: attributes, and what is kept."""
     cdef Field* field
-    cdef Value text
-    cdef int i, which
+    cdef int i
     for i in range(m.meta.count):
         field = &m.meta.items[i]
         if is_of_this_hop(field):
             if field.name_size == 13 and not is_rpc_id(&m.rpc.s, field) and not is_number(field):
                 raise invalid("_meta.progressToken is neither a string nor a number", field.start, "MCP progress")
-            continue
-        which = -1
-        if field.first == c'"':
-            which = TRACEPARENT if is_named(field, b"traceparent", 11) else TRACESTATE if is_named(field, b"tracestate", 10) else -1
-        if which >= 0:
-            text_of(&m.rpc.s, field, &text, kept)
-            if is_trace(text.text, text.size) if which == TRACEPARENT else is_tracestate(&text):
-                tell(to, which, text.text, text.size)
-                continue
-        if take_mark(to, &m.rpc.s, field, "mcp", kept) or not keep_rest or is_content(field):
-            continue
-        keep(to, b"_meta/", 6, &m.rpc.s, field)
+        elif not take_trace(m, field) and not take_mark(m.to, &m.rpc.s, field, "mcp") and keep_rest and not is_content(field):
+            keep_member(m.to, b"_meta/", 6, &m.rpc.s, field)
     return 0
 
 
-cdef bint is_number(const Field* field) noexcept nogil:
-    return field.first == c"-" or c"0" <= field.first <= c"9"
+cdef bint take_trace(Message* m, const Field* field) except -1:
+    """A trace that is none is kept as it came: W3C says to go on without."""
+    cdef Place text
+    cdef int which = TRACEPARENT if is_named(field, b"traceparent", 11) else TRACESTATE if is_named(field, b"tracestate", 10) else -1
+    if which < 0 or field.first != c'"':
+        return False
+    text_of(m.to, &m.rpc.s, field, &text)
+    if not (is_trace(text.text, text.size) if which == TRACEPARENT else is_tracestate(&text)):
+        return False
+    tell(m.to, which, text.text, text.size)
+    return True
 
 
-cdef bint is_tracestate(const Value* text) noexcept nogil:
+cdef bint is_tracestate(const Place* text) noexcept nogil:
     cdef Py_ssize_t at
     for at in range(text.size):
         if not 32 <= text.text[at] <= 126:

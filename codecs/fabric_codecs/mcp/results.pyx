@@ -1,13 +1,15 @@
-# The answers of MCP as envelopes: what a tool's result says, when one thing says it all, and what an error is called.
-# The table is `lift`'s.
+# The answers of MCP: what a tool's result says, when one thing says it all, and what an error is called. The table is `lift`'s.
 
 from base64 import b64decode
 
+from fabric_codecs.core.canonical cimport tell_str, tell_usual, tell_word
+from fabric_codecs.core.jsonlift cimport keep_member
 from fabric_codecs.core.jsonvalues cimport Field, find, is_named
-from fabric_codecs.core.lifted cimport Lifted, keep, tell_str
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABMETHOD
 from fabric_codecs.core.rpcfields cimport is_string
-from fabric_codecs.mcp.message cimport Message, is_number, json_kind, kind, raw_of, take_meta, tell_content, undone, whole
+from fabric_codecs.mcp.message cimport (
+    Message, give, give_bytes, give_whole, is_number, raw_of, take_meta, tell_content, undone,
+)
 
 from fabric_codecs.bounds import MCP_META_BYTES_MAX
 from fabric_codecs.core.jsonscan import scan
@@ -19,72 +21,78 @@ cdef dict RPC_ERRORS = {
 }
 
 
-cdef bytes answer(Message* m, Lifted* to, list kept, str method):
+cdef int answer(Message* m, str method) except -1:
     cdef Field* kind_of_result = find(&m.result, b"resultType", 10)
     cdef Field* content = find(&m.result, b"content", 7)
     cdef Field* structured = find(&m.result, b"structuredContent", 17)
-    cdef Field* exact
     cdef Field* failed = find(&m.result, b"isError", 7)
-    cdef bytes data
     if m.rpc.result.first != c"{":
         raise CodecError("the result is no object", protocol="mcp", offset=m.rpc.result.start, clause="MCP basic, Responses", reason=-32600)
     if kind_of_result != NULL and not is_string(&m.rpc.s, kind_of_result, b"complete", 8):
-        tell_str(to, FABMETHOD, method or "result")
-        return whole(m, to, kept, "status", m.rpc.result)
+        tell_str(m.to, FABMETHOD, method or "result")
+        give_whole(m, m.rpc.result)
+        tell_usual(m.to, b"io.agentfabric.status", 21)
+        return 0
     if (content == NULL and structured == NULL) or (method is not None and method != "tools/call"):
-        tell_str(to, FABMETHOD, method or "result")
-        return whole(m, to, kept, "response", m.rpc.result)
-    tell_str(to, FABMETHOD, "tools/call")
+        tell_str(m.to, FABMETHOD, method or "result")
+        return whole_response(m)
+    tell_word(m.to, FABMETHOD, b"tools/call", 10)
     if failed != NULL and failed.first == c"t":
-        return tool_failure(m, to, kept)
-    exact = find(&m.meta, b"io.agentfabric/data", 19)
-    if exact != NULL and structured == NULL:  # `lower` says so for clients to whom only objects are structured
-        tell_content(m, to, kept, find(&m.meta, b"io.agentfabric/datacontenttype", 30))
-        tell_str(to, DATACONTENTTYPE, "application/json")
-        data = raw_of(m, exact)
-    else:
-        data = extracted(m, to, kept, content, structured)
-    if data is None:
-        return whole(m, to, kept, "response", m.rpc.result)
-    take_meta(m, to, kept, True)
-    kind(to, "response")
-    return data
+        return tool_failure(m)
+    if not give_exact(m, structured) and not give_one(m, content, structured):
+        return whole_response(m)
+    take_meta(m, True)
+    tell_usual(m.to, b"io.agentfabric.response", 23)
+    return 0
 
 
-cdef bytes extracted(Message* m, Lifted* to, list kept, const Field* content, const Field* structured):
-    """What the result says, when one thing says it all and headers can hold the rest; else None. Tells the content type."""
+cdef int whole_response(Message* m) except -1:
+    give_whole(m, m.rpc.result)
+    tell_usual(m.to, b"io.agentfabric.response", 23)
+    return 0
+
+
+cdef bint give_exact(Message* m, const Field* structured) except -1:
+    """What `lower` says for clients to whom only objects are structured."""
+    cdef Field* exact = find(&m.meta, b"io.agentfabric/data", 19)
+    if exact == NULL or structured != NULL:
+        return False
+    tell_content(m, find(&m.meta, b"io.agentfabric/datacontenttype", 30))
+    tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
+    give(m, exact)
+    return True
+
+
+cdef bint give_one(Message* m, const Field* content, const Field* structured) except -1:
+    """What the result says, when one thing says it all and headers can hold the rest; else False."""
     cdef Field* said = find(&m.meta, b"io.agentfabric/datacontenttype", 30)
     cdef bint derivable = True  # `lower` makes the content of the data again
-    cdef bytes data
     cdef int i
     if structured != NULL:
-        data = raw_of(m, structured)
         derivable = content == NULL or (
-            content.first == c"[" and (m.contents.count == 0 or text_block(m) == told_text(data))
+            content.first == c"[" and (m.contents.count == 0 or text_block(m) == told_text(raw_of(m, structured)))
         )
     elif content.first != c"[":
-        return None
-    if rest_bytes(m, NULL if derivable else content) > NATIVE_BYTES // 2:
-        return None
+        return False
+    if rest_bytes(m) + (0 if derivable else content.end - content.start) > NATIVE_BYTES // 2:
+        return False
     if structured != NULL:
-        tell_content(m, to, kept, said)
-        tell_str(to, DATACONTENTTYPE, "application/json")
+        tell_content(m, said)
+        tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
+        give(m, structured)
     elif m.contents.count == 0:
-        data = b""
-        tell_content(m, to, kept, said)
-    else:
-        data = only_block(m, to, kept, said)
-        if data is None:
-            return None
+        tell_content(m, said)
+    elif not give_only_block(m, said):
+        return False
     for i in range(m.result.count):
         if is_rest(&m.result.items[i]) or (not derivable and &m.result.items[i] == content):
-            keep(to, b"result/", 7, &m.rpc.s, &m.result.items[i])
-    return data
+            keep_member(m.to, b"result/", 7, &m.rpc.s, &m.result.items[i])
+    return True
 
 
-cdef Py_ssize_t rest_bytes(Message* m, const Field* content) noexcept nogil:
+cdef Py_ssize_t rest_bytes(Message* m) noexcept nogil:
     """The size of what is kept beside the data."""
-    cdef Py_ssize_t size = 0 if content == NULL else content.end - content.start
+    cdef Py_ssize_t size = 0
     cdef Field* field
     cdef int i
     for i in range(m.result.count):
@@ -117,18 +125,19 @@ cdef bytes told_text(bytes structured):
     return structured
 
 
-cdef bytes only_block(Message* m, Lifted* to, list kept, const Field* said):
-    """The one block's content: text, or the bytes of an image, a sound or a resource of ours. None for anything else."""
+cdef bint give_only_block(Message* m, const Field* said) except -1:
+    """The one block's content: text, or the bytes of an image, a sound or a resource of ours. False for anything else."""
     cdef Field* media
     cdef Field* blob
     cdef Field* uri
     cdef bytes data = text_block(m)
     if data is not None:
-        tell_content(m, to, kept, said)
-        tell_str(to, DATACONTENTTYPE, "text/plain")
-        return data
+        tell_content(m, said)
+        tell_word(m.to, DATACONTENTTYPE, b"text/plain", 10)
+        give_bytes(m, data)
+        return True
     if m.contents.count != 1:
-        return None
+        return False
     if m.content.count == 3 and find(&m.content, b"data", 4) != NULL:
         blob = find(&m.content, b"data", 4)
         media = find(&m.content, b"mimeType", 8)
@@ -137,42 +146,47 @@ cdef bytes only_block(Message* m, Lifted* to, list kept, const Field* said):
         media = find(&m.resource, b"mimeType", 8)
         uri = find(&m.resource, b"uri", 3)
         if m.content.count != 2 or m.resource.count != 3 or uri == NULL or not undone(m, uri).startswith(b"fab://message/"):
-            return None
+            return False
     if blob == NULL or media == NULL or blob.first != c'"' or media.first != c'"':
-        return None
+        return False
     try:
-        data = b64decode(undone(m, blob), validate=True)
+        give_bytes(m, b64decode(undone(m, blob), validate=True))
     except ValueError:
-        return None
-    tell_content(m, to, kept, said)
-    tell_content(m, to, kept, media)
-    return data
+        return False
+    tell_content(m, said)
+    tell_content(m, media)
+    return True
 
 
 # ---- Errors
 
 
-cdef bytes tool_failure(Message* m, Lifted* to, list kept):
+cdef int tool_failure(Message* m) except -1:
     """A tool that failed: what the fabric said of it, else its words and all that it said."""
     cdef Field* told = find(&m.meta, b"io.agentfabric/error", 20)
     cdef Field* text = find(&m.content, b"text", 4)
     cdef bytes words = b'"the tool failed"'
-    take_meta(m, to, kept, told != NULL)
-    json_kind(to, b"ce-fabkind: error\r\nce-datacontenttype: application/json\r\n", 57, b"io.agentfabric.error", 20)
+    take_meta(m, told != NULL)
+    tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
+    tell_usual(m.to, b"io.agentfabric.error", 20)
     if told != NULL and told.first == c"{":
-        return raw_of(m, told)
+        give(m, told)
+        return 0
     if text != NULL and text.first == c'"':
         words = raw_of(m, text)
-    return b'{"code":"tool_error","message":' + words + b',"retriable":false,"data":' + raw_of(m, m.rpc.result) + b"}"
+    return give_bytes(m, b'{"code":"tool_error","message":' + words + b',"retriable":false,"data":' + raw_of(m, m.rpc.result) + b"}")
 
 
-cdef bytes failure(Message* m, Lifted* to):
+cdef int failure(Message* m) except -1:
     """A JSON-RPC error, named, with itself inside."""
     cdef Field* code = find(&m.error, b"code", 4)
     cdef Field* words = find(&m.error, b"message", 7)
     if code == NULL or not is_number(code) or words == NULL or words.first != c'"':
         raise CodecError("an error needs a number code and a string message", protocol="mcp", offset=m.rpc.error.start, clause="JSON-RPC 2.0 5.1", reason=-32600)
-    json_kind(to, b"ce-fabkind: error\r\nce-datacontenttype: application/json\r\n", 57, b"io.agentfabric.error", 20)
+    tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
+    tell_usual(m.to, b"io.agentfabric.error", 20)
     number = raw_of(m, code)
     name = RPC_ERRORS.get(int(number), b"error") if len(number) < 8 and number.lstrip(b"-").isdigit() else b"error"
-    return b'{"code":"' + name + b'","message":' + raw_of(m, words) + b',"retriable":false,"data":' + raw_of(m, m.rpc.error) + b"}"
+    return give_bytes(
+        m, b'{"code":"' + name + b'","message":' + raw_of(m, words) + b',"retriable":false,"data":' + raw_of(m, m.rpc.error) + b"}"
+    )

@@ -2,9 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from fabric_codecs.core.told cimport Told
+from fabric_codecs.core.canonical cimport Canonical
 from fabric_codecs.core.writer cimport Writer, put_u8
-from fabric_codecs.envelope cimport Envelope
 
 
 cdef inline int begin(Writer* w, uint64_t* seen, int code) except -1:
@@ -14,4 +13,7 @@ cdef inline int begin(Writer* w, uint64_t* seen, int code) except -1:
 
 
 cdef int put_span(Writer* w, const unsigned char* data, Py_ssize_t size, str what) except -1
-cdef bint put_natives(Writer* w, uint64_t* seen, Envelope envelope, Told* told, list losses, bint* retain) except -1
+cdef int put_string(Writer* w, const unsigned char* text, Py_ssize_t size, str what) except -1
+cdef int put_size(Writer* w, Py_ssize_t start, str what) except -1
+cdef bint put_natives(Writer* w, uint64_t* seen, const Canonical* c, list losses) except -1
+cdef bint is_retained(const Canonical* c) noexcept nogil

@@ -4,21 +4,19 @@
     null                       user property `fab-native`: `-:<name>`
     bytes that are no string   user property `fab-native`: `<base64>:<name>`     HEADER_BINARY
     mqtt.payload_format        the Payload Format Indicator
-    mqtt.retain                whether the original was retained, for `lower` to decide upon
+    mqtt.retain                nothing here: `lower` decides whether the packet is (`is_retained`)
 
 Above: `lower`. The way back is `lift`'s.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memchr, memcmp
 
-from fabric_codecs.core.base64 cimport put_base64, put_unbase64
-from fabric_codecs.core.block cimport Entries, Entry, entries_of, is_name, next_entry
-from fabric_codecs.core.told cimport Told
-from fabric_codecs.core.utf8 cimport utf8_fault
-from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, writer_free, writer_init
-from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.core.base64 cimport put_base64
+from fabric_codecs.core.block cimport is_name
+from fabric_codecs.core.canonical cimport Canonical, Native
+from fabric_codecs.core.utf8 cimport is_printable_ascii, utf8_fault
+from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16
 from fabric_codecs.mqtt.fields cimport unsayable
 from fabric_codecs.mqtt.properties cimport PAYLOAD_FORMAT, USER
 
@@ -30,6 +28,9 @@ cdef enum:
 cdef object HEADER_BINARY = Loss(LossCode.HEADER_BINARY, "native", "not text; kept in user property fab-native")
 
 
+# ---- values ------------------------------------------------------------------------------------------------------
+
+
 cdef int put_span(Writer* w, const unsigned char* data, Py_ssize_t size, str what) except -1:
     """A string or binary data of known bytes."""
     if size > FIELD_MAX:
@@ -38,83 +39,106 @@ cdef int put_span(Writer* w, const unsigned char* data, Py_ssize_t size, str wha
     return put(w, data, size)
 
 
-cdef bint put_natives(Writer* w, uint64_t* seen, Envelope envelope, Told* told, list losses, bint* retain) except -1:
-    """Whether one of them has a name that could be an attribute's."""
+cdef int put_string(Writer* w, const unsigned char* text, Py_ssize_t size, str what) except -1:
+    """A string of well-formed UTF-8."""
+    if size and memchr(text, 0, size) != NULL:
+        raise unsayable(f"{what} holds U+0000", "1.5.4-2")
+    return put_span(w, text, size, what)
+
+
+cdef int put_size(Writer* w, Py_ssize_t start, str what) except -1:
+    """The size of what was written behind the two bytes at `start`, into them."""
+    cdef Py_ssize_t size = w.size - start - 2
+    if size > FIELD_MAX:
+        raise unsayable(f"{what} has {size} bytes, allowed are {FIELD_MAX}", "1.5")
+    w.data[start] = size >> 8
+    w.data[start + 1] = size & 0xFF
+    return 0
+
+
+# ---- native entries ----------------------------------------------------------------------------------------------
+
+
+cdef inline bint is_entry(const Native* one, const char* name, Py_ssize_t size) noexcept nogil:
+    return (
+        one.room_size + one.name.size == size and memcmp(one.room, name, one.room_size) == 0
+        and memcmp(one.name.text, name + one.room_size, one.name.size) == 0
+    )
+
+
+cdef inline bint is_one(const Native* entry) noexcept nogil:
+    return entry.value.text != NULL and entry.value.size == 1 and entry.value.text[0] == c"1"
+
+
+cdef bint is_retained(const Canonical* c) noexcept nogil:
+    """Whether the original was."""
+    cdef bint retained = False
+    cdef int at
+    for at in range(c.natives):
+        if is_entry(&c.native[at], b"mqtt.retain", 11):
+            retained = is_one(&c.native[at])
+    return retained
+
+
+cdef bint put_natives(Writer* w, uint64_t* seen, const Canonical* c, list losses) except -1:
+    """Whether one of them stands there under a name that could be an attribute's."""
     cdef bint alike = False
-    cdef Writer packed
-    cdef Entries entries
-    cdef Entry entry
-    cdef Py_ssize_t start = w.size
-    cdef bytes name, value
-    if told.native.text == NULL:
-        return False
-    writer_init(&packed)
-    try:
-        if put_unbase64(&packed, told.native.text, told.native.size):
-            entries_of(&entries, packed.data, packed.size)
-            while next_entry(&entries, &entry):
-                if utf8_fault(entry.name, entry.name_size) >= 0:
-                    break
-                alike = put_entry_of(w, seen, &entry, losses, retain) or alike
-            if entries.left == 0:
-                return alike
-    finally:
-        writer_free(&packed)
-    alike = False
-    w.size = start  # not as we write it: the envelope reads it, or says what is wrong
-    for text, value in envelope.native:
-        name = text.encode()
-        entry.name = <const unsigned char*>PyBytes_AS_STRING(name)
-        entry.name_size = PyBytes_GET_SIZE(name)
-        entry.value = NULL if value is None else <const unsigned char*>PyBytes_AS_STRING(value)
-        entry.size = 0 if value is None else PyBytes_GET_SIZE(value)
-        alike = put_entry_of(w, seen, &entry, losses, retain) or alike
+    cdef int at
+    for at in range(c.natives):
+        alike = put_native(w, seen, &c.native[at], losses) or alike
     return alike
 
 
-cdef inline bint is_entry(const Entry* entry, const char* name, Py_ssize_t size) noexcept nogil:
-    return entry.name_size == size and memcmp(entry.name, name, size) == 0
-
-
-cdef bint put_entry_of(Writer* w, uint64_t* seen, const Entry* entry, list losses, bint* retain) except -1:
-    """Whether it stands there under a name that could be an attribute's."""
-    cdef Py_ssize_t start
-    cdef bint is_one = entry.value != NULL and entry.size == 1 and entry.value[0] == c"1"
-    if is_entry(entry, b"mqtt.payload_format", 19):
+cdef bint put_native(Writer* w, uint64_t* seen, const Native* one, list losses) except -1:
+    cdef Py_ssize_t start, stop
+    if is_entry(one, b"mqtt.payload_format", 19):
         if not seen[0] >> PAYLOAD_FORMAT & 1:
             begin(w, seen, PAYLOAD_FORMAT)
-            put_u8(w, 1 if is_one else 0)
+            put_u8(w, 1 if is_one(one) else 0)
         return False
-    if is_entry(entry, b"mqtt.retain", 11):
-        retain[0] = is_one
+    if is_entry(one, b"mqtt.retain", 11):
         return False
-    if entry.name_size and memchr(entry.name, 0, entry.name_size) != NULL:
-        raise unsayable("a user property's name holds U+0000", "1.5.4-2")
     put_u8(w, USER)
-    if is_text(entry):
-        put_span(w, entry.name, entry.name_size, "a user property's name")
-        put_span(w, entry.value, entry.size, "a user property's value")
-        return is_name(entry.name, entry.name_size)
+    if not is_text(one):
+        put_folded(w, one)
+        if HEADER_BINARY not in losses:
+            losses.append(HEADER_BINARY)
+        return False
+    start = w.size
+    put_u16(w, 0)
+    put_name(w, one)
+    put_size(w, start, "a user property's name")
+    stop = w.size
+    put_span(w, one.value.text, one.value.size, "a user property's value")
+    return is_name(w.data + start + 2, stop - start - 2)
+
+
+cdef int put_name(Writer* w, const Native* one) except -1:
+    if one.name.size and memchr(one.name.text, 0, one.name.size) != NULL:
+        raise unsayable("a user property's name holds U+0000", "1.5.4-2")
+    put(w, one.room, one.room_size)
+    return put(w, one.name.text, one.name.size)
+
+
+cdef int put_folded(Writer* w, const Native* one) except -1:
+    cdef Py_ssize_t start
     put(w, b"\0\x0afab-native", 12)
     start = w.size
     put_u16(w, 0)
-    if entry.value == NULL:
+    if one.value.text == NULL:
         put_u8(w, c"-")
     else:
-        put_base64(w, entry.value, entry.size)
+        put_base64(w, one.value.text, one.value.size)
     put_u8(w, c":")
-    put(w, entry.name, entry.name_size)
-    if w.size - start - 2 > FIELD_MAX:
-        raise unsayable(f"a native entry of {w.size - start - 2} bytes, allowed are {FIELD_MAX}", "1.5")
-    w.data[start] = (w.size - start - 2) >> 8
-    w.data[start + 1] = (w.size - start - 2) & 0xFF
-    if HEADER_BINARY not in losses:
-        losses.append(HEADER_BINARY)
-    return False
+    put_name(w, one)
+    return put_size(w, start, "a native entry")
 
 
-cdef bint is_text(const Entry* entry) noexcept nogil:
+cdef bint is_text(const Native* one) noexcept nogil:
     """Whether the value can be an MQTT string."""
-    if entry.value == NULL or (entry.size and memchr(entry.value, 0, entry.size) != NULL):
+    cdef const unsigned char* text = one.value.text
+    if text == NULL:
         return False
-    return utf8_fault(entry.value, entry.size) < 0
+    if is_printable_ascii(text, one.value.size):
+        return True
+    return memchr(text, 0, one.value.size) == NULL and utf8_fault(text, one.value.size) < 0

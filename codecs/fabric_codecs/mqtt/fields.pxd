@@ -26,6 +26,7 @@ cdef int whole(Reader* r, str what) except -1
 cdef unsigned char byte(Reader* r, str what) except? 0xFF
 cdef uint16_t two(Reader* r, str what) except? 0xFFFF
 cdef Py_ssize_t varint(Reader* r, str what) except -1
+cdef Py_ssize_t remaining_length(Reader* r) except -2
 cdef int binary_span(Reader* r, str what, Span* found) except -1
 cdef int text_span(Reader* r, str what, Span* found) except -1
 cdef int topic_span(Reader* r, str what, str clause, Span* found) except -1

@@ -11,7 +11,7 @@ from libc.stdint cimport uint16_t
 from libc.string cimport memchr
 
 from fabric_codecs.core.reader cimport Reader, left, read_u8, read_u16, take
-from fabric_codecs.core.utf8 cimport utf8_fault
+from fabric_codecs.core.utf8 cimport is_printable_ascii, utf8_fault
 from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16
 
 from fabric_codecs.errors import CodecError
@@ -57,6 +57,26 @@ cdef Py_ssize_t varint(Reader* r, str what) except -1:
     return value
 
 
+cdef Py_ssize_t remaining_length(Reader* r) except -2:
+    """What follows the fixed header, whose first byte `r` stands on (2.1.4); -1 when bytes are missing."""
+    cdef Py_ssize_t value = 0, start = r.at + 1
+    cdef int shift = 0
+    r.at = start
+    while True:
+        if r.at == r.end:
+            return -1
+        value |= <Py_ssize_t>(r.base[r.at] & 0x7F) << shift
+        shift += 7
+        r.at += 1
+        if not r.base[r.at - 1] & 0x80:
+            break
+        if shift == 28:
+            raise wrong("the Remaining Length takes more than four bytes", start, "1.5.5")
+    if shift > 7 and r.base[r.at - 1] == 0:
+        raise wrong("the Remaining Length is not in its shortest form", start, "1.5.5-1")
+    return value
+
+
 cdef int binary_span(Reader* r, str what, Span* found) except -1:
     found.size = read_u16(r)
     found.data = take(r, found.size)
@@ -66,6 +86,8 @@ cdef int binary_span(Reader* r, str what, Span* found) except -1:
 cdef int text_span(Reader* r, str what, Span* found) except -1:
     cdef Py_ssize_t start = r.at, fault
     binary_span(r, what, found)
+    if is_printable_ascii(found.data, found.size):
+        return 0
     if found.size and memchr(found.data, 0, found.size) != NULL:
         raise wrong(f"{what} holds U+0000", start, "1.5.4-2")
     fault = utf8_fault(found.data, found.size)

@@ -1,7 +1,8 @@
-"""Lift: a device's PUBLISH -> the canonical Envelope.
+"""Lift: a device's PUBLISH -> the canonical message.
 
-In: the packet, and what only the edge knows (a fresh id, the source, the time). Out: `Translation[Envelope]`, its header
-block written straight from the packet's properties. Above: the edge's session. Below: `publish`, `core.lifted`.
+In: the packet, and what only the edge knows (a fresh id, the source, the time). Out: the canonical message, as places in
+the packet (`take_packet`) or as `Translation[Envelope]`. Above: the edge's session, `translate`. Below: `publish`,
+`core.canonical`.
 
     subject          the channel that the Topic Name is
     datacontenttype  Content Type; in 3.1.1 guessed from the payload (CONTENT_TYPE_GUESSED)
@@ -17,31 +18,33 @@ block written straight from the packet's properties. Above: the edge's session. 
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcmp
 
-from fabric_codecs.core.base64 cimport put_base64, put_unbase64
-from fabric_codecs.core.block cimport is_name, put_attribute, put_end, put_entry, put_name, put_native
-from fabric_codecs.core.lifted cimport Lifted, is_legal, lifted_free, lifted_init, tell, tell_str, tell_time
+from fabric_codecs.core.base64 cimport put_unbase64
+from fabric_codecs.core.block cimport is_name
+from fabric_codecs.core.canonical cimport (
+    UNKNOWN, Canonical, close_canonical, has, hold, is_legal, keep, open_canonical, scratch, tell, tell_base64, tell_data,
+    tell_kind, tell_other, tell_str, tell_time, tell_whole, tell_word,
+)
+from fabric_codecs.core.enveloped cimport check_size, envelope_of
 from fabric_codecs.core.marks cimport (
     DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABEPOCH, FABKIND, FABLIVE, FABLOSS, FABMETHOD, FABPROTO, FABREPLY, FABVER, ID,
-    SOURCE, SUBJECT, TIME, TYPE, attribute_of,
+    SOURCE, SUBJECT, TIME, attribute_of,
 )
 from fabric_codecs.core.mediatype cimport looks_like, media_type
 from fabric_codecs.core.reader cimport Reader, reader_init
-from fabric_codecs.core.rfc3339 cimport put_timestamp
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
-from fabric_codecs.envelope cimport Envelope, envelope_of_block
+from fabric_codecs.mqtt.fields cimport Span
 from fabric_codecs.mqtt.names cimport NAME_BYTES_MAX, swap_levels
 from fabric_codecs.mqtt.properties cimport (
-    CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, PAYLOAD_FORMAT, RESPONSE_TOPIC, NOTHING, USER, Property, next_property,
-    section_of,
+    CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, PAYLOAD_FORMAT, RESPONSE_TOPIC, USER, Property, next_property,
 )
-from fabric_codecs.mqtt.publish cimport Publish
+from fabric_codecs.mqtt.publish cimport Parts, Publish, parts_of
+from fabric_codecs.mqtt.wire cimport read_message
 
-from fabric_codecs.bounds import HEADER_BYTES_MAX
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import topic_to_channel
 from fabric_codecs.translate.losses import Loss, LossCode, Translation
@@ -50,13 +53,9 @@ FAB_LOSS = "fab-loss"  # user property: the losses so far
 FAB_NATIVE = "fab-native"  # user property `<base64>:<name>` or `-:<name>`: an entry that is no text
 
 cdef enum:
-    PUBLISH_PLACE = 1 << 3
-    EXTENSIONS_MAX = 32
     TOPIC_NAME_INVALID = 0x90
     QUOTA_EXCEEDED = 0x97
     PAYLOAD_FORMAT_INVALID = 0x99
-
-cdef Py_ssize_t BLOCK_MAX = HEADER_BYTES_MAX
 
 # What nobody says in a user property: a property of MQTT carries it. And what a device may not say of itself.
 cdef unsigned long long CARRIED = 1ULL << DATACONTENTTYPE | 1ULL << FABREPLY | 1ULL << FABCORR | 1ULL << FABLOSS | 1ULL << FABLIVE
@@ -71,18 +70,11 @@ cdef tuple GUESSED = (
 )
 
 
-cdef struct Said:
-    # One PUBLISH on its way.
-    Lifted to
-    unsigned long long withheld
-    bint is_event  # `specversion` 1.0 stands beside the other user properties
-    const unsigned char* listed  # `fab-extensions`, NULL when there is none
-    Py_ssize_t listed_size
-    bint has_reply
-    bint has_correlation
-    int extensions
-    const unsigned char* extension[EXTENSIONS_MAX]
-    Py_ssize_t extension_size[EXTENSIONS_MAX]
+cdef struct Event:  # whether the user properties are those of a CloudEvent, asked when one could be an extension
+    bint is_known
+    bint is_one  # `specversion` 1.0 stands among them
+    bint has_list
+    Span listed  # `fab-extensions`
 
 
 def lift(
@@ -92,86 +84,87 @@ def lift(
 
 
 cdef object lift_publish(Publish publish, int version, str fresh_id, str source, int64_t now_us, bint trusted):
-    """`lift`, for `translate`."""
-    cdef Said said
-    cdef tuple losses = ()
-    cdef bytes section
-    lifted_init(&said.to)
-    said.withheld = CARRIED if trusted else WITHHELD
-    said.is_event = said.has_reply = said.has_correlation = False
-    said.listed = NULL
-    said.extensions = 0
+    cdef Canonical c
+    cdef Parts parts
+    cdef bytes section = parts_of(publish, version, &parts)
+    open_canonical(&c)
     try:
-        if version == 5:
-            if publish.properties is not NOTHING:
-                section = section_of(publish.properties, PUBLISH_PLACE)
-                read_section(&said, section, publish.payload, now_us)
-        elif PyBytes_GET_SIZE(publish.payload):
-            losses = GUESSED
-            tell_guess(&said.to, publish.payload)
-        if publish.retain:
-            put_flag(&said, b"mqtt.retain", 11, True)
-        tell_rest(&said, publish, version, fresh_id, source, now_us)
-        put_native(&said.to.block, &said.to.entries, said.to.entry_count)
-        put_end(&said.to.block)
-        if said.to.block.size > BLOCK_MAX:
-            raise CodecError(
-                f"{said.to.block.size} bytes beside the payload as an envelope, allowed are {BLOCK_MAX}",
-                protocol="mqtt", clause="3.3.2.3", reason=QUOTA_EXCEEDED,
-            )
-        return Translation(envelope_of_block(writer_bytes(&said.to.block), publish.payload), losses)
+        losses = tell_parts(&c, &parts, version, fresh_id, source, now_us, trusted)
+        tell_whole(&c, publish.payload)
+        check_headers(&c)
+        return Translation(envelope_of(&c, "mqtt"), losses)
     finally:
-        lifted_free(&said.to)
+        close_canonical(&c)
 
 
-cdef int tell_guess(Lifted* to, bytes payload) except -1:
-    cdef bytes guessed = media_type(looks_like(<const unsigned char*>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)))
-    tell(to, DATACONTENTTYPE, <const unsigned char*>PyBytes_AS_STRING(guessed), PyBytes_GET_SIZE(guessed))
-    return tell(to, FABLOSS, <const unsigned char*><const char*>b"CONTENT_TYPE_GUESSED", 20)
+cdef tuple take_packet(
+    Canonical* c, bytes packet, int version, str fresh_id, str source, int64_t now_us, bint trusted
+):
+    """`lift` of a whole packet, which has to live as long as the canonical; the losses. How much is told beside the payload is
+    for `check_headers`."""
+    cdef Parts parts
+    read_message(packet, version, &parts)
+    return tell_parts(c, &parts, version, fresh_id, source, now_us, trusted)
 
 
-cdef int tell_rest(Said* said, Publish publish, int version, str fresh_id, str source, int64_t now_us) except -1:
-    """What the edge knows and the packet's frame says, where no user property said it."""
-    cdef Lifted* to = &said.to
-    cdef Py_ssize_t size
-    cdef const unsigned char* topic
-    cdef const char* kind = b"request" if said.has_reply else b"response" if said.has_correlation else b"event"
-    cdef Py_ssize_t kind_size = 7 if said.has_reply else 8 if said.has_correlation else 5
-    tell_str(to, ID, fresh_id)
-    tell_str(to, SOURCE, source)
-    if not to.seen >> SUBJECT & 1:
-        topic = <const unsigned char*>PyUnicode_AsUTF8AndSize(publish.topic, &size)
-        tell_channel(to, SUBJECT, topic, size, "Topic Name")
-    tell_time(to, now_us)
-    tell(to, FABPROTO, b"mqtt", 4)
-    tell(to, FABVER, b"5" if version == 5 else b"3.1.1", 1 if version == 5 else 5)
-    tell(to, FABMETHOD, b"PUBLISH", 7)
-    if not to.seen >> TYPE & 1:
-        tell_type(to, kind, kind_size)
-    return tell(to, FABKIND, <const unsigned char*>kind, kind_size)
+cdef int check_headers(const Canonical* c) except -1:
+    """Raises CodecError, with the reason code, for more than an envelope holds."""
+    try:
+        return check_size(c, "mqtt")
+    except CodecError as error:
+        raise CodecError(error.what, protocol="mqtt", clause="3.3.2.3", reason=QUOTA_EXCEEDED) from None
 
 
-cdef int tell_type(Lifted* to, const char* kind, Py_ssize_t size) except -1:
-    cdef unsigned char ours[32]
-    cdef Py_ssize_t at
-    cdef const char* prefix = b"io.agentfabric."
-    for at in range(15):
-        ours[at] = prefix[at]
-    for at in range(size):
-        ours[15 + at] = kind[at]
-    return tell(to, TYPE, ours, 15 + size)
+cdef tuple tell_parts(
+    Canonical* c, const Parts* parts, int version, str fresh_id, str source, int64_t now_us, bint trusted
+):
+    cdef tuple losses = ()
+    tell_data(c, parts.payload.data, parts.payload.size, UNKNOWN)
+    if version == 5:
+        tell_section(c, parts, CARRIED if trusted else WITHHELD, now_us)
+    elif parts.payload.size:
+        losses = GUESSED
+        tell_guess(c)
+    if parts.flags & 1:
+        keep_flag(c, b"mqtt.retain", 11, True)
+    tell_str(c, ID, fresh_id)
+    tell_str(c, SOURCE, source)
+    if not has(c, SUBJECT):
+        tell_channel(c, SUBJECT, parts.topic.data, parts.topic.size, "Topic Name")
+    tell_time(c, TIME, now_us)
+    tell_word(c, FABPROTO, b"mqtt", 4)
+    tell_word(c, FABVER, b"5" if version == 5 else b"3.1.1", 1 if version == 5 else 5)
+    tell_word(c, FABMETHOD, b"PUBLISH", 7)
+    if has(c, FABREPLY):
+        tell_kind(c, b"request", 7)
+    elif has(c, FABCORR):
+        tell_kind(c, b"response", 8)
+    else:
+        tell_kind(c, b"event", 5)
+    return losses
 
 
-cdef int tell_channel(Lifted* to, int which, const unsigned char* topic, Py_ssize_t size, str what) except -1:
-    cdef unsigned char simple[NAME_BYTES_MAX]
+cdef int tell_guess(Canonical* c) except -1:
+    cdef bytes guessed = media_type(looks_like(c.data.text, c.data.size))
+    tell_word(c, DATACONTENTTYPE, PyBytes_AS_STRING(guessed), PyBytes_GET_SIZE(guessed))
+    tell_word(c, FABLOSS, b"CONTENT_TYPE_GUESSED", 20)
+    return 0
+
+
+cdef int tell_channel(Canonical* c, int which, const unsigned char* topic, Py_ssize_t size, str what) except -1:
+    cdef unsigned char* simple
     cdef bytes channel
-    if swap_levels(topic, size, c"/", c".", simple):
-        return tell(to, which, simple, size)
+    if size <= NAME_BYTES_MAX:
+        simple = scratch(c, size)
+        if swap_levels(topic, size, c"/", c".", simple):
+            tell(c, which, simple, size)
+            return 0
     try:
         channel = topic_to_channel(PyUnicode_DecodeUTF8(<const char*>topic, size, NULL)).encode()
     except CodecError as error:
         raise CodecError(f"{what}: {error.what}", protocol="mqtt", clause="4.7.3", reason=TOPIC_NAME_INVALID) from None
-    return tell(to, which, <const unsigned char*>PyBytes_AS_STRING(channel), PyBytes_GET_SIZE(channel))
+    tell(c, which, hold(c, channel), PyBytes_GET_SIZE(channel))
+    return 0
 
 
 # ---- properties --------------------------------------------------------------------------------------------------
@@ -181,91 +174,67 @@ cdef inline bint is_word(const unsigned char* text, Py_ssize_t size, const char*
     return size == word_size and memcmp(text, word, size) == 0
 
 
-cdef int read_section(Said* said, bytes section, bytes payload, int64_t now_us) except -1:
+cdef int tell_section(Canonical* c, const Parts* parts, unsigned long long withheld, int64_t now_us) except -1:
     cdef Reader r
     cdef Property one
-    cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(section)
-    reader_init(&r, base, 0, PyBytes_GET_SIZE(section))
-    while next_property(&r, &one):
-        if one.code == USER and is_word(one.name, one.name_size, b"specversion", 11):
-            said.is_event = is_word(one.value, one.size, b"1.0", 3)
-        elif one.code == USER and is_word(one.name, one.name_size, b"fab-extensions", 14):
-            said.listed = one.value
-            said.listed_size = one.size
-    reader_init(&r, base, 0, PyBytes_GET_SIZE(section))
+    cdef Event event
+    event.is_known = event.is_one = event.has_list = False
+    event.listed.size = 0
+    reader_init(&r, parts.section.data, 0, parts.section.size)
     while next_property(&r, &one):
         if one.code == USER:
-            read_user(said, &one)
+            tell_user(c, parts, &one, withheld, &event)
         elif one.code == CONTENT_TYPE:
-            tell_text(said, DATACONTENTTYPE, b"datacontenttype", 15, one.value, one.size)
+            tell_content_type(c, one.value, one.size)
         elif one.code == MESSAGE_EXPIRY:
-            tell_expiry(&said.to, now_us + <int64_t>one.number * 1000000)
+            tell_time(c, EXPIRYTIME, now_us + <int64_t>one.number * 1000000)
         elif one.code == CORRELATION_DATA:
-            said.has_correlation = True
-            tell_correlation(&said.to, one.value, one.size)
+            tell_base64(c, FABCORR, one.value, one.size)
         elif one.code == RESPONSE_TOPIC:
-            said.has_reply = True
-            tell_channel(&said.to, FABREPLY, one.value, one.size, "Response Topic")
+            tell_channel(c, FABREPLY, one.value, one.size, "Response Topic")
         elif one.code == PAYLOAD_FORMAT:
-            put_flag(said, b"mqtt.payload_format", 19, one.number == 1)
+            keep_flag(c, b"mqtt.payload_format", 19, one.number == 1)
             if one.number == 1:
-                check_utf8(payload)
+                check_utf8(&parts.payload)
     return 0
 
 
-cdef int put_flag(Said* said, const char* name, Py_ssize_t size, bint value) except -1:
-    said.to.entry_count += 1
-    return put_entry(&said.to.entries, <const unsigned char*>name, size, b"1" if value else b"0", 1)
+cdef int keep_flag(Canonical* c, const char* name, Py_ssize_t size, bint value) except -1:
+    return keep(c, b"", 0, <const unsigned char*>name, size, <const unsigned char*>(b"1" if value else b"0"), 1)
 
 
-cdef int tell_expiry(Lifted* to, int64_t time_us) except -1:
-    """Instead of what a user property called expirytime says, which then came first or comes later."""
-    if to.seen >> EXPIRYTIME & 1:
+cdef int tell_content_type(Canonical* c, const unsigned char* text, Py_ssize_t size) except -1:
+    if is_legal(DATACONTENTTYPE, text, size):
+        tell(c, DATACONTENTTYPE, text, size)
         return 0
-    to.seen |= 1ULL << EXPIRYTIME
-    put_name(&to.block, b"expirytime", 10)
-    put_timestamp(&to.block, time_us)
-    return put_end(&to.block)
-
-
-cdef int tell_correlation(Lifted* to, const unsigned char* data, Py_ssize_t size) except -1:
-    to.seen |= 1ULL << FABCORR
-    put_name(&to.block, b"fabcorr", 7)
-    put_base64(&to.block, data, size)
-    return put_end(&to.block)
-
-
-cdef int tell_text(
-    Said* said, int which, const char* name, Py_ssize_t name_size, const unsigned char* text, Py_ssize_t size
-) except -1:
-    if is_legal(which, text, size):
-        return tell(&said.to, which, text, size)
     # CloudEvents forbids control characters in attributes; MQTT only advises against them (1.5.4).
-    said.to.entry_count += 1
-    return put_entry(&said.to.entries, <const unsigned char*>name, name_size, text, size)
+    return keep(c, b"", 0, <const unsigned char*>b"datacontenttype", 15, text, size)
 
 
-cdef int read_user(Said* said, Property* one) except -1:
-    cdef Lifted* to = &said.to
+cdef int tell_user(
+    Canonical* c, const Parts* parts, const Property* one, unsigned long long withheld, Event* event
+) except -1:
     cdef int which = attribute_of(one.name, one.name_size)
     if which >= 0:
-        if not (said.withheld | to.seen) >> which & 1 and may_be(which, one.value, one.size):
-            return tell(to, which, one.value, one.size)
+        if not (withheld | c.seen) >> which & 1 and may_be(which, one.value, one.size):
+            tell(c, which, one.value, one.size)
+            return 0
     elif is_word(one.name, one.name_size, b"specversion", 11):
         if is_word(one.value, one.size, b"1.0", 3):
             return 0
     elif is_word(one.name, one.name_size, b"fab-native", 10):
-        if read_native(to, one.value, one.size):
+        if keep_folded(c, one.value, one.size):
             return 0
     elif is_word(one.name, one.name_size, b"fab-loss", 8):
-        if not to.seen >> FABLOSS & 1 and is_legal(FABLOSS, one.value, one.size):
-            return tell(to, FABLOSS, one.value, one.size)
+        if not has(c, FABLOSS) and is_legal(FABLOSS, one.value, one.size):
+            tell(c, FABLOSS, one.value, one.size)
+            return 0
     elif is_word(one.name, one.name_size, b"fab-extensions", 14):
         return 0
-    elif said.is_event and is_extension(said, one):
-        return put_attribute(&to.block, <const char*>one.name, one.name_size, one.value, one.size)
-    to.entry_count += 1
-    return put_entry(&to.entries, one.name, one.name_size, one.value, one.size)
+    elif may_be_extension(parts, one, event):
+        if tell_other(c, one.name, one.name_size, one.value, one.size) > 0:  # the first of its name
+            return 0
+    return keep(c, b"", 0, one.name, one.name_size, one.value, one.size)
 
 
 cdef bint may_be(int which, const unsigned char* text, Py_ssize_t size):
@@ -275,58 +244,67 @@ cdef bint may_be(int which, const unsigned char* text, Py_ssize_t size):
     return is_legal(which, text, size)
 
 
-cdef bint is_extension(Said* said, Property* one):
-    """Whether it is an attribute of another vocabulary, and the first of its name."""
-    cdef int at
-    if said.extensions == EXTENSIONS_MAX or not is_name(one.name, one.name_size) or not is_legal(-1, one.value, one.size):
+cdef bint may_be_extension(const Parts* parts, const Property* one, Event* event):
+    """Whether it can be an attribute of another vocabulary."""
+    if not is_name(one.name, one.name_size) or not is_legal(-1, one.value, one.size):
         return False
     if is_word(one.name, one.name_size, b"fabnative", 9):  # an envelope's own word for its native entries
         return False
-    if said.listed != NULL and not is_listed(said.listed, said.listed_size, one.name, one.name_size):
+    if not event.is_known:
+        find_event(&parts.section, event)
+    if event.has_list and not is_listed(&event.listed, one.name, one.name_size):
         return False
-    for at in range(said.extensions):
-        if is_word(one.name, one.name_size, <const char*>said.extension[at], said.extension_size[at]):
-            return False
-    said.extension[said.extensions] = one.name
-    said.extension_size[said.extensions] = one.name_size
-    said.extensions += 1
-    return True
+    return event.is_one
 
 
-cdef bint is_listed(const unsigned char* names, Py_ssize_t size, const unsigned char* name, Py_ssize_t name_size) noexcept nogil:
+cdef void find_event(const Span* section, Event* event) noexcept nogil:
+    cdef Reader r
+    cdef Property one
+    event.is_known = True
+    reader_init(&r, section.data, 0, section.size)
+    while next_property(&r, &one):
+        if one.code == USER and is_word(one.name, one.name_size, b"specversion", 11):
+            event.is_one = is_word(one.value, one.size, b"1.0", 3)
+        elif one.code == USER and is_word(one.name, one.name_size, b"fab-extensions", 14):
+            event.has_list = True
+            event.listed.data = one.value
+            event.listed.size = one.size
+
+
+cdef bint is_listed(const Span* names, const unsigned char* name, Py_ssize_t size) noexcept nogil:
     """Whether the name is one of those that commas separate."""
     cdef Py_ssize_t at = 0, start = 0
-    for at in range(size + 1):
-        if at == size or names[at] == c",":
-            if at - start == name_size and memcmp(names + start, name, name_size) == 0:
+    for at in range(names.size + 1):
+        if at == names.size or names.data[at] == c",":
+            if at - start == size and memcmp(names.data + start, name, size) == 0:
                 return True
             start = at + 1
     return False
 
 
-cdef bint read_native(Lifted* to, const unsigned char* text, Py_ssize_t size) except -1:
+cdef bint keep_folded(Canonical* c, const unsigned char* text, Py_ssize_t size) except -1:
     """What `lower` folded into `fab-native`; False when somebody else wrote it."""
     cdef const unsigned char* colon = <const unsigned char*>memchr(text, c":", size) if size else NULL
     cdef Writer value
+    cdef bytes folded
     if colon == NULL:
         return False
     if colon == text + 1 and text[0] == c"-":
-        to.entry_count += 1
-        put_entry(&to.entries, colon + 1, size - 2, NULL, 0)
+        keep(c, b"", 0, colon + 1, size - 2, NULL, 0)
         return True
     writer_init(&value)
     try:
         if not put_unbase64(&value, text, colon - text):
             return False
-        to.entry_count += 1
-        put_entry(&to.entries, colon + 1, text + size - colon - 1, value.data if value.size else colon, value.size)
-        return True
+        folded = writer_bytes(&value)
     finally:
         writer_free(&value)
+    keep(c, b"", 0, colon + 1, text + size - colon - 1, hold(c, folded), PyBytes_GET_SIZE(folded))
+    return True
 
 
-cdef int check_utf8(bytes payload) except -1:
-    cdef Py_ssize_t fault = utf8_fault(<const unsigned char*>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+cdef int check_utf8(const Span* payload) except -1:
+    cdef Py_ssize_t fault = utf8_fault(payload.data, payload.size)
     if fault >= 0:
         raise CodecError(
             "the payload is not the UTF-8 that its Payload Format Indicator promises",

@@ -1,9 +1,9 @@
-"""Lower: an Envelope -> the PUBLISH that a device receives, and what it could not keep.
+"""Lower: the canonical message -> the PUBLISH that a device receives, and what it could not keep.
 
-In: an envelope and the channel it came from. Out: `Translation[Publish]`, its properties written straight from the
-envelope's header block. Above: the edge's deliver. Below: `core.told`, `publish`. Attributes become MQTT 5 properties as
-`lift` shows; the rest are user properties of their own name, `specversion` first (CloudEvents, MQTT binding 3.1), then the
-native entries in order. Where an entry's name could be an attribute's, `fab-extensions` lists those that are.
+In: the message and its channel. Out: a packet's bytes (`packet_of`), or `Translation[Publish]` of an Envelope. Above: the
+edge's deliver, `translate`. Below: `core.canonical`, `entries`, `publish`. Attributes become MQTT 5 properties as `lift` shows;
+the rest are user properties of their own name, `specversion` first (CloudEvents, MQTT binding 3.1), then the native entries in
+order. Where an entry's name could be an attribute's, `fab-extensions` lists those that are.
 
 MQTT 3.1.1 has a topic and a payload: everything else is NO_METADATA.
 """
@@ -14,37 +14,35 @@ from datetime import datetime
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memcmp
 
 from fabric_codecs.core.base64 cimport put_unbase64
-from fabric_codecs.core.block cimport put_unescaped
+from fabric_codecs.core.canonical cimport Canonical, Place, close_canonical, has, hold, open_canonical, says, scratch
+from fabric_codecs.core.enveloped cimport read_envelope
 from fabric_codecs.core.headers cimport memmem
 from fabric_codecs.core.marks cimport (
-    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABLIVE, FABLOSS, FABREPLY, ID, SUBJECT, Lead, Value, leads,
+    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABLIVE, FABLOSS, FABREPLY, ID, SUBJECT, Lead, leads,
 )
 from fabric_codecs.core.rfc3339 cimport read_timestamp
-from fabric_codecs.core.told cimport Told, read_told
-from fabric_codecs.core.utf8 cimport utf8_fault
-from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, reserve, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, reserve, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
-from fabric_codecs.mqtt.entries cimport begin, put_natives, put_span
-from fabric_codecs.mqtt.fields cimport VARINT_MAX, number, put_varint, unsayable
+from fabric_codecs.mqtt.entries cimport begin, is_retained, put_natives, put_size, put_span, put_string
+from fabric_codecs.mqtt.fields cimport VARINT_MAX, Span, number, put_varint, unsayable
 from fabric_codecs.mqtt.names cimport NAME_BYTES_MAX, swap_levels
 from fabric_codecs.mqtt.properties cimport (
-    CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, NOTHING, RESPONSE_TOPIC, SUBSCRIPTION_ID, USER, Properties,
-    properties_of,
+    CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, RESPONSE_TOPIC, SUBSCRIPTION_ID, USER,
 )
-from fabric_codecs.mqtt.publish cimport Publish, publish_of
+from fabric_codecs.mqtt.publish cimport Parts, no_section, publish_of, write_parts
 
 from fabric_codecs.errors import CodecError
-from fabric_codecs.names import channel_to_topic
+from fabric_codecs.names import channel_name, channel_to_topic
 from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
 
 cdef enum:
-    PUBLISH_PLACE = 1 << 3
     FIELD_MAX = 0xFFFF  # 1.5.4, 1.5.6
-    SECTION_BYTES = 1024  # most sections fit
+    SECTION_BYTES = 1000  # most sections fit
 cdef int64_t EXPIRY_S_MAX = 0xFFFFFFFF
+cdef const Lead* LEADS = leads()
 
 cdef object NO_METADATA = Loss(LossCode.NO_METADATA, "attributes", "MQTT 3.1.1 carries a topic and a payload")
 cdef object QOS_DOWNGRADED = Loss(
@@ -96,43 +94,72 @@ def lower(
 cdef object lower_publish(
     Envelope envelope, str channel, int version, int qos, int64_t now_us, int packet_id, tuple subscription_ids, bint as_published
 ):
-    """`lower`, for `translate`."""
-    cdef str topic = topic_of(channel)
-    cdef bint downgraded = qos == 0 and is_stored(envelope)
-    cdef bint retain = False
-    cdef Properties properties = NOTHING
-    cdef list losses
-    if version == 5:
-        losses = [QOS_DOWNGRADED] if downgraded else []
-        properties = said_of(envelope, channel, now_us, subscription_ids, losses, &retain)
-        told = tuple(losses)
-    else:
-        told = BARE_AT_MOST_ONCE if downgraded else BARE
-        if as_published:
-            retain = is_retained(envelope)
-    return Translation(
-        publish_of(topic, envelope.data, qos << 1 | (1 if as_published and retain else 0), packet_id, properties), told
-    )
-
-
-cdef bint is_retained(Envelope envelope) except -1:
-    """Whether the original was: one of the native entries says so."""
-    cdef Told told
-    cdef Writer unused
-    cdef uint64_t seen = 0
-    cdef bint retain = False
-    cdef list kept = []
-    if envelope._attributes is None and memmem(
-        PyBytes_AS_STRING(envelope._block), PyBytes_GET_SIZE(envelope._block), b"\r\nFab-Native: ", 14
-    ) == NULL:
-        return False
-    read_told(envelope, &told, kept)
-    writer_init(&unused)
+    cdef Canonical c
+    cdef Parts parts
+    cdef Place name
+    cdef Writer section
+    cdef tuple losses
+    open_canonical(&c)
+    writer_init(&section)
     try:
-        put_natives(&unused, &seen, envelope, &told, [], &retain)
+        if version == 5 or as_published:
+            read_envelope(&c, envelope, NULL)
+        read_channel(channel, &name)
+        find_topic(&c, &name, &parts.topic)
+        losses = tell_parts(
+            &parts, &section, &c, &name, version, now_us, subscription_ids, qos == 0 and is_stored(envelope)
+        )
+        parts.flags = qos << 1 | (1 if as_published and is_retained(&c) else 0)
+        parts.packet_id = packet_id
+        return Translation(publish_of(&parts, envelope.data), losses)
     finally:
-        writer_free(&unused)
-    return retain
+        writer_free(&section)
+        close_canonical(&c)
+
+
+cdef object packet_of(Canonical* c, str channel, int version, int64_t now_us):
+    """`lower` to the packet's bytes, at QoS 0 and retained as the original was. `channel` may be in its own spelling; None or
+    empty: the message's subject."""
+    cdef Parts parts
+    cdef Place name
+    cdef Writer section
+    cdef tuple losses
+    writer_init(&section)
+    try:
+        if channel:
+            read_channel(channel, &name)
+        else:
+            name.text = c.known[SUBJECT].text if has(c, SUBJECT) else <const unsigned char*><const char*>b""
+            name.size = c.known[SUBJECT].size if has(c, SUBJECT) else 0
+        try:
+            find_topic(c, &name, &parts.topic)
+        except CodecError:
+            respell(c, &name)
+            find_topic(c, &name, &parts.topic)
+        losses = tell_parts(&parts, &section, c, &name, version, now_us, (), False)
+        parts.flags = 1 if is_retained(c) else 0
+        parts.packet_id = 0
+        parts.payload.data = c.data.text
+        parts.payload.size = c.data.size
+        return Translation(write_parts(&parts, version), losses)
+    finally:
+        writer_free(&section)
+
+
+cdef tuple tell_parts(
+    Parts* parts, Writer* section, Canonical* c, const Place* channel, int version, int64_t now_us, tuple subscription_ids,
+    bint downgraded,
+):
+    """The properties, in `section`; what is lost."""
+    cdef list losses
+    no_section(parts)
+    if version != 5:
+        return BARE_AT_MOST_ONCE if downgraded else BARE
+    losses = [QOS_DOWNGRADED] if downgraded else []
+    put_section(section, &parts.seen, c, channel, now_us, subscription_ids, losses)
+    parts.section.data = section.data
+    parts.section.size = section.size
+    return tuple(losses) if losses else ()
 
 
 cdef bint is_stored(Envelope envelope):
@@ -144,151 +171,125 @@ cdef bint is_stored(Envelope envelope):
     ) != NULL
 
 
-cdef str topic_of(str channel):
-    cdef unsigned char simple[NAME_BYTES_MAX]
-    cdef Py_ssize_t size
-    cdef const unsigned char* text = <const unsigned char*>PyUnicode_AsUTF8AndSize(channel, &size)
-    if swap_levels(text, size, c".", c"/", simple):
-        return PyUnicode_DecodeUTF8(<const char*>simple, size, NULL)
-    return channel_to_topic(channel)
+# ---- names -------------------------------------------------------------------------------------------------------
+
+
+cdef int read_channel(str channel, Place* name) except -1:
+    try:
+        name.text = <const unsigned char*>PyUnicode_AsUTF8AndSize(channel, &name.size)
+    except UnicodeEncodeError:
+        raise unsayable("the channel holds a lone surrogate, which UTF-8 cannot carry", "1.5.4-1") from None
+    return 0
+
+
+cdef str text_of(const Place* name):
+    return PyUnicode_DecodeUTF8(<const char*>name.text, name.size, NULL)
+
+
+cdef int find_topic(Canonical* c, const Place* channel, Span* topic) except -1:
+    """Raises CodecError when no topic has that name."""
+    cdef unsigned char* simple
+    cdef bytes found
+    if channel.size <= NAME_BYTES_MAX:
+        simple = scratch(c, channel.size)
+        if swap_levels(channel.text, channel.size, c".", c"/", simple):
+            topic.data = simple
+            topic.size = channel.size
+            return 0
+    found = channel_to_topic(text_of(channel)).encode()
+    topic.data = hold(c, found)
+    topic.size = PyBytes_GET_SIZE(found)
+    return 0
+
+
+cdef int respell(Canonical* c, Place* channel) except -1:
+    """The channel's canonical spelling, for one in a person's."""
+    cdef bytes found = channel_name(text_of(channel)).encode()
+    channel.text = hold(c, found)
+    channel.size = PyBytes_GET_SIZE(found)
+    return 0
 
 
 # ---- properties --------------------------------------------------------------------------------------------------
 
 
-cdef int put_told(Writer* w, const Value* value, str what) except -1:
-    """An attribute's value as a string: its escapes undone, in UTF-8 without U+0000."""
-    cdef Py_ssize_t start = w.size, size
-    cdef bytes repaired
-    put_u16(w, 0)
-    if value.coded:
-        put_unescaped(w, value.text, value.size)
-    else:
-        put(w, value.text, value.size)
-    if utf8_fault(w.data + start + 2, w.size - start - 2) >= 0:
-        repaired = (<const char*>w.data)[start + 2:w.size].decode("utf-8", "replace").encode()
-        w.size = start + 2
-        put(w, PyBytes_AS_STRING(repaired), PyBytes_GET_SIZE(repaired))
-    size = w.size - start - 2
-    if size > FIELD_MAX:
-        raise unsayable(f"{what} has {size} bytes, allowed are {FIELD_MAX}", "1.5")
-    if size and memchr(w.data + start + 2, 0, size) != NULL:
-        raise unsayable(f"{what} holds U+0000", "1.5.4-2")
-    w.data[start] = size >> 8
-    w.data[start + 1] = size & 0xFF
-    return 0
-
-
-cdef int put_user(Writer* w, const unsigned char* name, Py_ssize_t name_size, const Value* value) except -1:
-    put_u8(w, USER)
-    put_span(w, name, name_size, "a user property's name")
-    return put_told(w, value, "a user property's value")
-
-
-cdef Properties said_of(
-    Envelope envelope, str channel, int64_t now_us, tuple subscription_ids, list losses, bint* retain
-):
-    cdef Writer w
-    cdef Told told
-    cdef list kept = []
-    cdef uint64_t seen = <uint64_t>1 << USER
-    cdef unsigned long long done = 1ULL << FABLIVE | 1ULL << FABLOSS  # fablive numbers one hop inside the fabric
-    cdef const Lead* lead = leads()
+cdef int put_section(
+    Writer* w, uint64_t* seen, Canonical* c, const Place* channel, int64_t now_us, tuple subscription_ids, list losses
+) except -1:
+    cdef unsigned long long left
     cdef int at
-    read_told(envelope, &told, kept)
-    writer_init(&w)
-    try:
-        reserve(&w, SECTION_BYTES)
-        for one in subscription_ids:
-            begin(&w, &seen, SUBSCRIPTION_ID)
-            if number(one, VARINT_MAX, "subscription_ids") == 0:
-                raise unsayable("subscription_ids is 0", "3.8.2.1.2")
-            put_varint(&w, one)
-        done |= put_own(&w, &seen, &told, now_us, losses)
-        if told.known[SUBJECT].text != NULL and is_channel(&told.known[SUBJECT], channel):
-            done |= 1ULL << SUBJECT
-        put(&w, b"\x26\0\x0bspecversion\0\x031.0", 19)
-        for at in range(ATTRIBUTES_COUNT):
-            if told.known[at].text != NULL and not done >> at & 1:
-                put_user(&w, <const unsigned char*>lead[at].name, lead[at].name_size, &told.known[at])
-        for at in range(told.others):
-            put_user(&w, told.other_name[at].text, told.other_name[at].size, &told.other[at])
-        if put_natives(&w, &seen, envelope, &told, losses, retain):
-            put_extensions(&w, &told)
-        put_losses(&w, &told, losses)
-        return properties_of(writer_bytes(&w), seen, PUBLISH_PLACE)
-    finally:
-        writer_free(&w)
+    seen[0] = <uint64_t>1 << USER
+    reserve(w, SECTION_BYTES)
+    for one in subscription_ids:
+        begin(w, seen, SUBSCRIPTION_ID)
+        if number(one, VARINT_MAX, "subscription_ids") == 0:
+            raise unsayable("subscription_ids is 0", "3.8.2.1.2")
+        put_varint(w, one)
+    left = c.seen & ~(1ULL << FABLIVE | 1ULL << FABLOSS)  # fablive numbers one hop inside the fabric
+    left &= ~put_own(w, seen, c, now_us, losses)
+    if says(c, SUBJECT, <const char*>channel.text, channel.size):
+        left &= ~(1ULL << SUBJECT)
+    put(w, b"\x26\0\x0bspecversion\0\x031.0", 19)
+    for at in range(ATTRIBUTES_COUNT):
+        if left >> at & 1:
+            put_user(w, <const unsigned char*>LEADS[at].name, LEADS[at].name_size, &c.known[at])
+    for at in range(c.others):
+        put_user(w, c.other[at].name.text, c.other[at].name.size, &c.other[at].value)
+    if put_natives(w, seen, c, losses):
+        put_extensions(w, c)
+    return put_losses(w, c, losses)
 
 
-cdef bint is_channel(const Value* subject, str channel):
-    cdef Py_ssize_t size
-    cdef const char* text = PyUnicode_AsUTF8AndSize(channel, &size)
-    cdef Writer w
-    if not subject.coded:
-        return size == subject.size and memcmp(text, subject.text, size) == 0
-    writer_init(&w)
-    try:
-        put_unescaped(&w, subject.text, subject.size)
-        return size == w.size and memcmp(text, w.data, size) == 0
-    finally:
-        writer_free(&w)
+cdef int put_user(Writer* w, const unsigned char* name, Py_ssize_t size, const Place* value) except -1:
+    put_u8(w, USER)
+    put_span(w, name, size, "a user property's name")
+    return put_string(w, value.text, value.size, "a user property's value")
 
 
-cdef unsigned long long put_own(Writer* w, uint64_t* seen, Told* told, int64_t now_us, list losses) except 0:
+cdef unsigned long long put_own(Writer* w, uint64_t* seen, Canonical* c, int64_t now_us, list losses) except? 0:
     """The attributes that MQTT has a property for; a bit for each that needs no user property any more."""
-    cdef unsigned long long done = 1ULL << FABLIVE
+    cdef unsigned long long done = 0
     cdef int64_t left
-    cdef const Value* value = &told.known[DATACONTENTTYPE]
-    if value.text != NULL:
+    cdef const Place* value = &c.known[DATACONTENTTYPE]
+    if has(c, DATACONTENTTYPE):
         begin(w, seen, CONTENT_TYPE)
-        put_told(w, value, "content_type")
+        put_string(w, value.text, value.size, "content_type")
         done |= 1ULL << DATACONTENTTYPE
-    value = &told.known[EXPIRYTIME]
-    if value.text != NULL and seconds_left(value.text, value.size, now_us, &left):
+    value = &c.known[EXPIRYTIME]
+    if has(c, EXPIRYTIME) and seconds_left(value.text, value.size, now_us, &left):
         begin(w, seen, MESSAGE_EXPIRY)
         put_u32(w, <uint32_t>left if left > 0 else 1)
         done |= 1ULL << EXPIRYTIME
-    if told.known[FABREPLY].text != NULL:
-        if put_reply(w, seen, &told.known[FABREPLY]):
+    if has(c, FABREPLY):
+        if put_reply(w, seen, c):
             done |= 1ULL << FABREPLY
         else:
             losses.append(NO_REPLY_TOPIC)
-    if told.known[FABCORR].text != NULL:
-        if put_correlation(w, seen, &told.known[FABCORR]):
+    if has(c, FABCORR):
+        if put_correlation(w, seen, &c.known[FABCORR]):
             done |= 1ULL << FABCORR
         else:
             losses.append(NO_CORRELATION)
-    elif told.known[FABREPLY].text != NULL and told.known[ID].text != NULL:
-        # An envelope that wants a reply and has no correlation is known by its id.
+    elif has(c, FABREPLY) and has(c, ID):
+        # A message that wants a reply and has no correlation is known by its id.
         begin(w, seen, CORRELATION_DATA)
-        put_told(w, &told.known[ID], "correlation_data")
+        put_span(w, c.known[ID].text, c.known[ID].size, "correlation_data")
     return done
 
 
-cdef bint put_reply(Writer* w, uint64_t* seen, const Value* reply) except -1:
+cdef bint put_reply(Writer* w, uint64_t* seen, Canonical* c) except -1:
     """The Response Topic; False when no topic has the channel's name."""
-    cdef unsigned char simple[NAME_BYTES_MAX]
-    cdef bytes topic
-    cdef Writer channel
-    if not reply.coded and swap_levels(reply.text, reply.size, c".", c"/", simple):
-        begin(w, seen, RESPONSE_TOPIC)
-        put_span(w, simple, reply.size, "response_topic")
-        return True
-    writer_init(&channel)
+    cdef Span topic
     try:
-        put_unescaped(&channel, reply.text, reply.size)
-        topic = channel_to_topic((<const char*>channel.data)[:channel.size].decode("utf-8", "replace")).encode()
+        find_topic(c, &c.known[FABREPLY], &topic)
     except CodecError:
         return False
-    finally:
-        writer_free(&channel)
     begin(w, seen, RESPONSE_TOPIC)
-    put_span(w, <const unsigned char*>PyBytes_AS_STRING(topic), PyBytes_GET_SIZE(topic), "response_topic")
+    put_span(w, topic.data, topic.size, "response_topic")
     return True
 
 
-cdef bint put_correlation(Writer* w, uint64_t* seen, const Value* correlation) except -1:
+cdef bint put_correlation(Writer* w, uint64_t* seen, const Place* correlation) except -1:
     """The Correlation Data; False when the attribute is no base64, or holds more than MQTT carries."""
     cdef Writer data
     cdef bytes decoded
@@ -309,30 +310,24 @@ cdef bint put_correlation(Writer* w, uint64_t* seen, const Value* correlation) e
         writer_free(&data)
 
 
-cdef int put_extensions(Writer* w, Told* told) except -1:
+cdef int put_extensions(Writer* w, const Canonical* c) except -1:
     cdef Py_ssize_t start
     cdef int at
     put(w, b"\x26\0\x0efab-extensions", 17)
     start = w.size
     put_u16(w, 0)
-    for at in range(told.others):
+    for at in range(c.others):
         if at:
             put_u8(w, c",")
-        put(w, told.other_name[at].text, told.other_name[at].size)
-    w.data[start] = (w.size - start - 2) >> 8
-    w.data[start + 1] = (w.size - start - 2) & 0xFF
-    return 0
+        put(w, c.other[at].name.text, c.other[at].name.size)
+    return put_size(w, start, "fab-extensions")
 
 
-cdef int put_losses(Writer* w, Told* told, list losses) except -1:
+cdef int put_losses(Writer* w, const Canonical* c, list losses) except -1:
     """`fab-loss`: the codes so far and those of this step."""
     cdef bytes codes
-    cdef const Value* earlier = &told.known[FABLOSS]
-    if earlier.text == NULL and not losses:
+    if not has(c, FABLOSS) and not losses:
         return 0
-    so_far = (<const char*>earlier.text)[:earlier.size].decode("ascii", "replace") if earlier.text != NULL else ""
-    if "\0" in so_far:
-        raise unsayable("fab-loss holds U+0000", "1.5.4-2")
-    codes = loss_codes(losses, so_far).encode()
+    codes = loss_codes(losses, text_of(&c.known[FABLOSS]) if has(c, FABLOSS) else "").encode()
     put(w, b"\x26\0\x08fab-loss", 11)
-    return put_span(w, <const unsigned char*>PyBytes_AS_STRING(codes), PyBytes_GET_SIZE(codes), "fab-loss")
+    return put_string(w, <const unsigned char*>PyBytes_AS_STRING(codes), PyBytes_GET_SIZE(codes), "fab-loss")

@@ -26,7 +26,6 @@ from fabric_codecs.mqtt.table import TABLE
 cdef enum:
     CODES = 64  # property identifiers end at 0x2A
     REASON_STRING = 0x1F, AUTHENTICATION_METHOD = 0x15, AUTHENTICATION_DATA = 0x16
-    PUBLISH_PLACE = 1 << 3
     CONNECTS = 1 << 1 | 1 << 2 | 1 << 15  # where Authentication Data may stand
 
 # The table, compiled into arrays that a decoder can index.
@@ -219,16 +218,27 @@ cdef Properties properties_of(bytes section, uint64_t seen, uint32_t place):
 
 cdef Properties read_properties(Reader* r, uint32_t place):
     """`place` is the bit of the packet (or the will) that they stand in."""
-    cdef Py_ssize_t size = varint(r, "the Property Length"), start = r.at, outer = r.end
-    cdef uint64_t seen
-    if size == 0:
+    cdef Span section = Span(NULL, 0)
+    cdef uint64_t seen = read_section(r, place, &section)
+    if section.size == 0:
         return NOTHING
-    if start + size > outer:
-        raise wrong("the Property Length runs past the end of the packet", start, "2.2.2.1")
-    r.end = start + size
+    return properties_of(PyBytes_FromStringAndSize(<const char*>section.data, section.size), seen, place)
+
+
+cdef uint64_t read_section(Reader* r, uint32_t place, Span* section) except? 0:
+    """Which properties there are; `section` is where they stand, without their length."""
+    cdef Py_ssize_t outer = r.end
+    cdef uint64_t seen
+    section.size = varint(r, "the Property Length")
+    section.data = r.base + r.at
+    if section.size == 0:
+        return 0
+    if r.at + section.size > outer:
+        raise wrong("the Property Length runs past the end of the packet", r.at, "2.2.2.1")
+    r.end = r.at + section.size
     seen = check_section(r, place)
     r.end = outer
-    return properties_of(PyBytes_FromStringAndSize(<const char*>r.base + start, size), seen, place)
+    return seen
 
 
 cdef uint64_t check_section(Reader* r, uint32_t place) except 0:

@@ -1,8 +1,17 @@
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint64_t
 
 from fabric_codecs.core.reader cimport Reader
-from fabric_codecs.core.writer cimport Writer
+from fabric_codecs.mqtt.fields cimport Span
 from fabric_codecs.mqtt.properties cimport Properties
+
+
+cdef struct Parts:  # of one PUBLISH, where they stand; who reads them keeps the bytes
+    int flags  # of the fixed header: DUP << 3 | QoS << 1 | RETAIN
+    int packet_id
+    Span topic
+    Span section  # the properties without their length; empty in 3.1.1
+    uint64_t seen  # a bit for each property that the section has, when bytes were read or are to be written
+    Span payload
 
 
 cdef class Publish:
@@ -17,6 +26,14 @@ cdef class Publish:
     cdef tuple _fields(self)
 
 
-cdef Publish publish_of(str topic, bytes payload, int flags, int packet_id, Properties properties)
-cdef Publish read_publish(Reader* r, int flags, int version)
+cdef inline void no_section(Parts* parts) noexcept nogil:
+    parts.section.data = <const unsigned char*><const char*>b""
+    parts.section.size = 0
+    parts.seen = 0
+
+
+cdef Publish publish_of(const Parts* parts, bytes payload)
+cdef int read_parts(Reader* r, int flags, int version, Parts* parts) except -1
+cdef bytes parts_of(Publish packet, int version, Parts* parts)
+cdef bytes write_parts(const Parts* parts, int version)
 cdef bytes encode_publish(Publish packet, int version)

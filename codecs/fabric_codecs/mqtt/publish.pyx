@@ -3,7 +3,8 @@
     byte 1    3 << 4 | DUP << 3 | QoS << 1 | RETAIN
     then      Remaining Length, Topic Name, [Packet Identifier when QoS > 0], [properties in MQTT 5], payload
 
-Below: `fields`, `properties`. Above: `wire`, `encode`, `lift`, `lower`.
+Between bytes, a Publish object and the canonical message stand `Parts`, places in whatever says them. Below: `fields`,
+`properties`. Above: `wire`, `encode`, `lift`, `lower`, `republish`.
 """
 
 cimport cython
@@ -12,10 +13,10 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcpy
 
 from fabric_codecs.core.reader cimport Reader, left, take
-from fabric_codecs.mqtt.fields cimport (
-    PROTOCOL, VARINT_MAX, Span, number, packet_id, topic_span, unsayable, wrong
+from fabric_codecs.mqtt.fields cimport PROTOCOL, VARINT_MAX, number, packet_id, topic_span, unsayable, wrong
+from fabric_codecs.mqtt.properties cimport (
+    NOTHING, PUBLISH_PLACE, TOPIC_ALIAS, Properties, properties_of, read_section, section_of,
 )
-from fabric_codecs.mqtt.properties cimport NOTHING, TOPIC_ALIAS, Properties, read_properties, section_of
 
 cdef enum:
     PUBLISH = 3
@@ -56,50 +57,58 @@ cdef class Publish:
         return Publish, self._fields()
 
 
-cdef Publish publish_of(str topic, bytes payload, int flags, int packet_id, Properties properties):
-    """`flags` as in the fixed header."""
-    cdef Publish packet = Publish.__new__(Publish)
-    packet.topic = topic
-    packet.payload = payload
-    packet.qos = flags >> 1 & 3
-    packet.retain = flags & 1
-    packet.dup = flags >> 3 & 1
-    packet.packet_id = packet_id
-    packet.properties = properties
-    return packet
+# ---- reading -----------------------------------------------------------------------------------------------------
 
 
-cdef Publish read_publish(Reader* r, int flags, int version):
+cdef int read_parts(Reader* r, int flags, int version, Parts* parts) except -1:
     """The packet whose fixed header was read; `r` ends where it ends."""
-    cdef Py_ssize_t start = r.at, size
-    cdef int number = 0
-    cdef Span topic
-    cdef Properties properties
+    cdef Py_ssize_t start = r.at
+    parts.flags = flags
+    parts.packet_id = 0
     if flags & 6 == 6:
         raise wrong("QoS 3 does not exist", start, "3.3.1-4")
     if flags & 8 and not flags & 6:
         raise wrong("DUP is set on QoS 0", start, "3.3.1-2")
-    topic_span(r, "the Topic Name", "3.3.2-2", &topic)
+    topic_span(r, "the Topic Name", "3.3.2-2", &parts.topic)
     if flags & 6:
-        number = packet_id(r)
-    properties = read_properties(r, 1 << PUBLISH) if version == 5 else NOTHING
-    if topic.size == 0 and not properties.seen >> TOPIC_ALIAS & 1:
+        parts.packet_id = packet_id(r)
+    if version == 5:
+        parts.seen = read_section(r, PUBLISH_PLACE, &parts.section)
+    else:
+        no_section(parts)
+    if parts.topic.size == 0 and not parts.seen >> TOPIC_ALIAS & 1:
         raise wrong("the Topic Name is empty" + (" without a Topic Alias" if version == 5 else ""), start, "4.7.3-1", PROTOCOL)
-    size = left(r)
-    return publish_of(
-        PyUnicode_DecodeUTF8(<const char*>topic.data, topic.size, NULL),
-        PyBytes_FromStringAndSize(<const char*>take(r, size), size),
-        flags, number, properties,
+    parts.payload.size = left(r)
+    parts.payload.data = take(r, parts.payload.size)
+    return 0
+
+
+cdef Publish publish_of(const Parts* parts, bytes payload):
+    """`payload` is the one of `parts` as an object; None when there is none yet."""
+    cdef Publish packet = Publish.__new__(Publish)
+    packet.topic = PyUnicode_DecodeUTF8(<const char*>parts.topic.data, parts.topic.size, NULL)
+    packet.payload = payload
+    if payload is None:
+        packet.payload = PyBytes_FromStringAndSize(<const char*>parts.payload.data, parts.payload.size)
+    packet.qos = parts.flags >> 1 & 3
+    packet.retain = parts.flags & 1
+    packet.dup = parts.flags >> 3 & 1
+    packet.packet_id = parts.packet_id
+    packet.properties = NOTHING if parts.section.size == 0 else properties_of(
+        PyBytes_FromStringAndSize(<const char*>parts.section.data, parts.section.size), parts.seen, PUBLISH_PLACE
     )
+    return packet
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------
 
 
 cdef bytes section_in(Publish packet, int version):
-    """What stands between Topic Name and payload in the form of that version, without its length."""
     if version == 5:
-        return b"" if packet.properties is NOTHING else section_of(packet.properties, 1 << PUBLISH)
+        return b"" if packet.properties is NOTHING else section_of(packet.properties, PUBLISH_PLACE)
     if packet.properties is not NOTHING and packet.properties != NOTHING:
         raise unsayable("MQTT 3.1.1 has no properties", "3.1.1: 3")
-    return None
+    return b""
 
 
 cdef const char* topic_text(Publish packet, Py_ssize_t* size) except NULL:
@@ -134,39 +143,57 @@ cdef inline int varint_bytes(Py_ssize_t value) noexcept nogil:
     return 1 if value < 1 << 7 else 2 if value < 1 << 14 else 3 if value < 1 << 21 else 4
 
 
+cdef bytes parts_of(Publish packet, int version, Parts* parts):
+    """The parts of an object; the section that is returned has to live as long. Raises CodecError for a topic or properties
+    that no packet of that version has."""
+    cdef bytes section = section_in(packet, version)
+    parts.flags = (8 if packet.dup else 0) | packet.qos << 1 | (1 if packet.retain else 0)
+    parts.packet_id = packet.packet_id
+    parts.topic.data = <const unsigned char*>topic_text(packet, &parts.topic.size)
+    parts.section.data = <const unsigned char*>PyBytes_AS_STRING(section)
+    parts.section.size = PyBytes_GET_SIZE(section)
+    parts.payload.data = <const unsigned char*>PyBytes_AS_STRING(packet.payload)
+    parts.payload.size = PyBytes_GET_SIZE(packet.payload)
+    return section
+
+
 cdef bytes encode_publish(Publish packet, int version):
-    """The whole packet. Sizes first, then one pass into the memory of the result."""
-    cdef int qos = <int>number(packet.qos, 2, "the QoS")
-    cdef Py_ssize_t topic_size = 0, payload_size = PyBytes_GET_SIZE(packet.payload), remaining, section_size = 0
-    cdef const char* topic = topic_text(packet, &topic_size)
-    cdef bytes section, data
-    cdef unsigned char* at
-    if not qos and (packet.dup or packet.packet_id):
+    """The whole packet."""
+    cdef Parts parts
+    cdef bytes section
+    number(packet.qos, 2, "the QoS")
+    section = parts_of(packet, version, &parts)
+    if not packet.qos and (packet.dup or packet.packet_id):
         raise unsayable("QoS 0 with DUP or a Packet Identifier", "3.3.1-2")
-    if qos and number(packet.packet_id, 0xFFFF, "the Packet Identifier") == 0:
+    if packet.qos and number(packet.packet_id, 0xFFFF, "the Packet Identifier") == 0:
         raise unsayable("the Packet Identifier is 0", "2.2.1-3")
-    section = section_in(packet, version)
-    remaining = 2 + topic_size + (2 if qos else 0) + payload_size
-    if section is not None:
-        section_size = PyBytes_GET_SIZE(section)
-        remaining += varint_bytes(section_size) + section_size
+    return write_parts(&parts, version)
+
+
+cdef bytes write_parts(const Parts* parts, int version):
+    """The whole packet of parts that are right. Sizes first, then one pass into the memory of the result."""
+    cdef Py_ssize_t remaining = 2 + parts.topic.size + (2 if parts.flags & 6 else 0) + parts.payload.size
+    cdef bytes data
+    cdef unsigned char* at
+    if version == 5:
+        remaining += varint_bytes(parts.section.size) + parts.section.size
     if remaining > VARINT_MAX:
         raise unsayable(f"a packet of {remaining} bytes, allowed are {VARINT_MAX}", "2.1.4")
     data = PyBytes_FromStringAndSize(NULL, 1 + varint_bytes(remaining) + remaining)
     at = <unsigned char*>PyBytes_AS_STRING(data)
-    at[0] = PUBLISH << 4 | (8 if packet.dup else 0) | qos << 1 | (1 if packet.retain else 0)
+    at[0] = PUBLISH << 4 | parts.flags
     at = poke_varint(at + 1, remaining)
-    at[0] = topic_size >> 8
-    at[1] = topic_size & 0xFF
-    memcpy(at + 2, topic, topic_size)
-    at += 2 + topic_size
-    if qos:
-        at[0] = packet.packet_id >> 8
-        at[1] = packet.packet_id & 0xFF
+    at[0] = parts.topic.size >> 8
+    at[1] = parts.topic.size & 0xFF
+    memcpy(at + 2, parts.topic.data, parts.topic.size)
+    at += 2 + parts.topic.size
+    if parts.flags & 6:
+        at[0] = parts.packet_id >> 8
+        at[1] = parts.packet_id & 0xFF
         at += 2
-    if section is not None:
-        at = poke_varint(at, section_size)
-        memcpy(at, PyBytes_AS_STRING(section), section_size)
-        at += section_size
-    memcpy(at, PyBytes_AS_STRING(packet.payload), payload_size)
+    if version == 5:
+        at = poke_varint(at, parts.section.size)
+        memcpy(at, parts.section.data, parts.section.size)
+        at += parts.section.size
+    memcpy(at, parts.payload.data, parts.payload.size)
     return data

@@ -15,10 +15,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from fabric_codecs.core.reader cimport Reader, left, reader_init
 from fabric_codecs.mqtt.fields cimport (
-    PROTOCOL, QUOTA, TOO_LARGE, VARINT_MAX, VERSION, binary, byte, finished, packet_id, text, topic_name, two, wrong
+    PROTOCOL, QUOTA, TOO_LARGE, VARINT_MAX, VERSION, binary, byte, finished, packet_id, remaining_length, text, topic_name, two,
+    unsayable, wrong
 )
 from fabric_codecs.mqtt.properties cimport read_properties
-from fabric_codecs.mqtt.publish cimport read_publish
+from fabric_codecs.mqtt.publish cimport Parts, Publish, publish_of, read_parts
 
 from fabric_codecs.bounds import MQTT_CONNECT_BYTES_MAX, MQTT_FILTERS_MAX, MQTT_PACKET_BYTES_MAX
 from fabric_codecs.errors import CodecError
@@ -205,8 +206,10 @@ cdef object auth(Reader* r):
 cdef object body(Reader* r, int kind, int flags, Decoder decoder):
     """The packet whose fixed header was read; `r` ends where it ends."""
     cdef int version = decoder.version
+    cdef Parts parts
     if kind == PUBLISH:
-        return read_publish(r, flags, version)
+        read_parts(r, flags, version, &parts)
+        return publish_of(&parts, None)
     if flags != (2 if kind in (PUBREL, SUBSCRIBE, UNSUBSCRIBE) else 0):
         raise wrong(f"the fixed header's flags are {flags:04b}", r.at, "2.1.3-1")
     if kind == 0 or (kind == AUTH and version == 4):
@@ -293,23 +296,12 @@ cdef class Decoder:
 
     cdef Py_ssize_t _frame(self, Reader* r, Py_ssize_t size) except -2:
         """Narrow `r` to the body of the packet that it stands on and return where that ends, or -1 when bytes are missing."""
-        cdef Py_ssize_t start = r.at, remaining = 0, limit = self.max_packet_bytes
-        cdef int shift = 0
+        cdef Py_ssize_t start = r.at, remaining, limit = self.max_packet_bytes
         if self.version == 0 and r.base[start] >> 4 != CONNECT:  # said before the length of nonsense is waited for
             raise wrong("the first packet is not CONNECT", start, "3.1.0-1", PROTOCOL)
-        r.at += 1
-        while True:
-            if r.at == size:
-                return -1
-            remaining |= <Py_ssize_t>(r.base[r.at] & 0x7F) << shift
-            shift += 7
-            r.at += 1
-            if not r.base[r.at - 1] & 0x80:
-                break
-            if shift == 28:
-                raise wrong("the Remaining Length takes more than four bytes", start + 1, "1.5.5")
-        if shift > 7 and r.base[r.at - 1] == 0:
-            raise wrong("the Remaining Length is not in its shortest form", start + 1, "1.5.5-1")
+        remaining = remaining_length(r)
+        if remaining < 0:
+            return -1
         if self.version == 0:
             limit = min(limit, <Py_ssize_t>MQTT_CONNECT_BYTES_MAX)
         if r.at + remaining - start > limit:
@@ -338,6 +330,39 @@ def decode(bytes data not None, int version):
     if stop < 0:
         raise wrong("the packet is cut short", size, "2.1.4")
     packet = body(&r, base[0] >> 4, base[0] & 15, decoder)
+    all_read(stop, size)
+    return packet
+
+
+cdef inline int all_read(Py_ssize_t stop, Py_ssize_t size) except -1:
     if stop < size:
         raise wrong(f"{size - stop} bytes follow the packet", stop, "2.1.4")
-    return packet
+    return 0
+
+
+cdef int read_message(bytes data, int version, Parts* parts) except -1:
+    """`decode` without objects, of a packet that has to be a PUBLISH with a topic of its own."""
+    cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), stop
+    cdef Reader r
+    if size == 0 or base[0] >> 4 != PUBLISH:
+        raise message_less(decode(data, version))
+    reader_init(&r, base, 0, size)
+    stop = (WHOLE_5 if version == 5 else WHOLE_4)._frame(&r, size)
+    if stop < 0:
+        raise wrong("the packet is cut short", size, "2.1.4")
+    read_parts(&r, base[0] & 15, version, parts)
+    all_read(stop, size)
+    if parts.topic.size == 0:
+        raise unsayable("the Topic Alias means something on its connection only", "3.3.2.3.4")
+    return 0
+
+
+cdef object message_less(object packet):
+    return unsayable(f"{type(packet).__name__.upper()} carries no message: PUBLISH does", "3.3")
+
+
+cpdef Publish only_publish(bytes data, int version):
+    cdef Parts parts
+    read_message(data, version, &parts)
+    return publish_of(&parts, None)

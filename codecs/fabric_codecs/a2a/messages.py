@@ -12,7 +12,7 @@ from fabric_codecs.a2a.faults import Fault
 from fabric_codecs.a2a.operations import Operation, find_operation
 from fabric_codecs.bounds import JSON_BYTES_MAX
 from fabric_codecs.core.jsonrpc import Rpc, read_rpc
-from fabric_codecs.core.jsonscan import compose, scan
+from fabric_codecs.core.jsonscan import JsonObject, compose, scan
 from fabric_codecs.errors import CodecError
 
 __all__ = ["Item", "Message", "read_item", "read_message", "with_metadata", "write_message"]
@@ -24,7 +24,8 @@ OLD_ITEMS: Final[Mapping[str, str]] = {
     "status-update": "statusUpdate",
     "artifact-update": "artifactUpdate",
 }
-# What each item must hold: A2A 1.0.1, 4.1 and 4.2; the same in 0.3.
+# What each item must hold, and where that stands; the same in 0.3.
+SECTIONS: Final = {"task": "4.1.1", "message": "4.1.4", "statusUpdate": "4.2.1", "artifactUpdate": "4.2.2"}
 NEEDED: Final[Mapping[str, Mapping[str, str]]] = {
     "task": {"id": "string", "status": "object"},
     "message": {"messageId": "string", "role": "string", "parts": "array"},
@@ -76,15 +77,18 @@ def read_item(result: bytes) -> Item:
     kind = body.text("kind") if body.kind("kind") == "string" else None
     if kind is not None:
         if kind not in OLD_ITEMS:
-            raise _refusal(f"an item of kind {kind!r}", Fault.INVALID_AGENT_RESPONSE, "A2A 0.3, 7.2")
-        return _checked(Item(OLD_ITEMS[kind], body.raw, "0.3"))
+            at = body.offset("kind")
+            raise _refusal(f"an item of kind {kind!r}", Fault.INVALID_AGENT_RESPONSE, "A2A 0.3, 7.2", at)
+        return _checked(OLD_ITEMS[kind], body, "0.3", 0)
     held = [name for name in ITEMS if name in body]
     if len(held) != 1:
         said = " and ".join(held) if held else "none"
         what = f"an item is one of {', '.join(ITEMS)}; here are {said}"
-        raise _refusal(what, Fault.INVALID_AGENT_RESPONSE, "A2A 1.0.1, 3.2.3")
+        at = body.offset(held[1]) if held else 0
+        raise _refusal(what, Fault.INVALID_AGENT_RESPONSE, "A2A 1.0.1, 3.2.3", at)
     inner = body.object(held[0])
-    return _checked(Item(held[0], inner.raw if inner is not None else b"", "1.0"))
+    assert inner is not None, "`held` has only what is there"
+    return _checked(held[0], inner, "1.0", body.offset(held[0]))
 
 
 def write_message(message: Message) -> bytes:
@@ -112,8 +116,10 @@ def _check_params(rpc: Rpc, operation: Operation) -> None:
         found = params.kind(name) if params is not None else None
         if found != kind:
             what = f"params.{name} is {'missing' if found is None else f'of type {found}, {kind} is needed'}"
-            at = params.offset(name) if params is not None and found is not None else 0
-            raise _refusal(what, Fault.INVALID_PARAMS, f"A2A, {rpc.method}", at)
+            at = 0
+            if params is not None:
+                at = params.offset(name) if found is not None else rpc.body.offset("params")
+            raise _refusal(what, Fault.INVALID_PARAMS, operation.clause, at)
 
 
 def _old_required(operation: Operation) -> Mapping[str, str]:
@@ -122,13 +128,14 @@ def _old_required(operation: Operation) -> Mapping[str, str]:
     return {"taskId": "string"} if operation.name.startswith("Create") else {"id": "string"}
 
 
-def _checked(item: Item) -> Item:
-    body = scan(item.raw, protocol="a2a")
-    for name, kind in NEEDED[item.kind].items():
+def _checked(item: str, body: JsonObject, version: Version, start: int) -> Item:
+    """The item that `body` is, which begins at `start`."""
+    for name, kind in NEEDED[item].items():
         if body.kind(name) != kind:
-            what = f"{item.kind}.{name} is no {kind}"
-            raise _refusal(what, Fault.INVALID_AGENT_RESPONSE, "A2A 1.0.1, 4.1")
-    return item
+            at = body.offset(name) if name in body else start
+            clause = f"A2A 1.0.1, {SECTIONS[item]}"
+            raise _refusal(f"{item}.{name} is no {kind}", Fault.INVALID_AGENT_RESPONSE, clause, at)
+    return Item(item, body.raw, version)
 
 
 def _refusal(what: str, fault: Fault, clause: str, offset: int = 0) -> CodecError:

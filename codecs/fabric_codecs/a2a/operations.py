@@ -27,6 +27,11 @@ class Operation(NamedTuple):
     verbs_too: tuple[str, ...] = ()  # verbs that are also taken
 
     @property
+    def clause(self) -> str:
+        """Where the specification says what it does; the rows stand in its order."""
+        return f"A2A 1.0.1, 3.1.{OPERATIONS.index(self) + 1}"
+
+    @property
     def has_body(self) -> bool:
         """Whether params travel in a body."""
         return self.verb == "POST"

@@ -20,6 +20,7 @@ from fabric_codecs.errors import CodecError
 __all__ = ["Call", "RestRequest", "read_error", "read_request", "status_of", "write_error", "write_request"]
 
 CLAUSE: Final = "A2A 1.0.1, 11.3"
+QUERY: Final = "A2A 1.0.1, 11.5"
 OLD_ROOT: Final = "/v1"  # 0.3, 3.2.3
 QUERY_MEMBERS_MAX: Final = 32  # ListTasks, the longest, has eight
 
@@ -77,7 +78,8 @@ def read_request(verb: str, target: str, body: bytes = b"", *, bytes_max: int = 
         found = _placed(found, name, value)
     for name, kind in operation.required.items():
         if found.kind(name) != kind:
-            raise _refusal(f"{name} is no {kind}", offset=found.offset(name) if name in found else 0)
+            at = found.offset(name) if name in found else 0
+            raise _refusal(f"{name} is no {kind}", offset=at, clause=operation.clause)
     if tenant:
         found = _placed(found, "tenant", jsonscan.quote(tenant))
     return Call(operation, found.raw, tenant)
@@ -217,14 +219,14 @@ def _params_of_query(query: str, operation: Operation) -> dict[str, bytes]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_MEMBERS_MAX)
     except ValueError as error:  # not UTF-8, or too many
-        raise _refusal(f"the query cannot be read: {error}") from error
+        raise _refusal(f"the query cannot be read: {error}", clause=QUERY) from error
     params: dict[str, bytes] = {}
     for name, value in pairs:
         kind = operation.query.get(name)
         if kind is None:
             continue  # A2A-Version, and what others put there
         if name in params:
-            raise _refusal(f"the query says {name} twice")
+            raise _refusal(f"the query says {name} twice", clause=QUERY)
         params[name] = _value_of(name, value, kind)
     return params
 
@@ -235,7 +237,7 @@ def _value_of(name: str, value: str, kind: str) -> bytes:
     if kind == "boolean" and value in ("true", "false"):
         return value.encode()
     if kind != "string":
-        raise _refusal(f"{name} is {value!r}, a {kind} is needed")
+        raise _refusal(f"{name} is {value!r}, a {kind} is needed", clause=QUERY)
     return jsonscan.quote(value)
 
 
@@ -243,7 +245,7 @@ def _query_of(operation: Operation, params: JsonObject, rest: list[tuple[str, by
     pairs: list[tuple[str, str]] = []
     for name, value in rest:
         if name not in operation.query:
-            raise _refusal(f"{name} has no place in the query of {operation.name}")
+            raise _refusal(f"{name} has no place in the query of {operation.name}", clause=QUERY)
         pairs.append((name, (params.text(name) or "") if params.kind(name) == "string" else value.decode()))
     return f"?{urlencode(pairs)}" if pairs else ""
 
@@ -257,5 +259,7 @@ def _placed(params: JsonObject, name: str, value: bytes) -> JsonObject:
     return scan(params.splice(name, value), protocol="a2a")
 
 
-def _refusal(what: str, *, reason: int = Fault.INVALID_PARAMS, offset: int = 0) -> CodecError:
-    return CodecError(what, protocol="a2a", offset=offset, clause=CLAUSE, reason=int(reason))
+def _refusal(
+    what: str, *, reason: int = Fault.INVALID_PARAMS, offset: int = 0, clause: str = CLAUSE
+) -> CodecError:
+    return CodecError(what, protocol="a2a", offset=offset, clause=clause, reason=int(reason))

@@ -77,7 +77,7 @@ def read_batch(
     if not data.lstrip(b" \t\r\n").startswith(b"["):
         return (read_message(data, revision=revision, speaker=speaker, bytes_max=bytes_max),)
     if revision != BATCHES:
-        raise _refusal(f"a batch, which {revision} does not have", f"MCP {revision}, basic", INVALID_REQUEST)
+        raise _refusal(f"a batch, which {revision} does not have", f"MCP {revision} basic", INVALID_REQUEST)
     try:
         parts = elements(data, protocol="mcp", bytes_max=bytes_max, count_max=JSONRPC_BATCH_MAX)
     except CodecError as error:
@@ -140,22 +140,24 @@ def _checked_call(rpc: Rpc, revision: str, speaker: str) -> Method | None:
         if rpc.kind == "notification":
             return None  # one that nobody knows is ignored (JSON-RPC 2.0, 4.1)
         what = f"a {speaker} of {revision} has no method {quote(name).decode()}"
-        raise _refusal(what, f"MCP {revision}", METHOD_NOT_FOUND)
+        raise _refusal(what, f"MCP {revision} schema", METHOD_NOT_FOUND, rpc.body.offset("method"))
     if method.is_request != (rpc.kind == "request"):
         what = f"{name} is a {'request' if method.is_request else 'notification'}, this is a {rpc.kind}"
-        raise _refusal(what, "JSON-RPC 2.0 4", INVALID_REQUEST)
+        raise _refusal(what, f"MCP {revision} schema, {name}", INVALID_REQUEST, rpc.body.offset("method"))
     params = rpc.body.object("params")
-    _check_members(params, method.params, "params", f"MCP {revision}, {name}", INVALID_PARAMS)
+    at = 0 if params is None else rpc.body.offset("params")
+    _check_members(params, at, method.params, "params", f"MCP {revision} schema, {name}", INVALID_PARAMS)
     if revision == MODERN and method.is_request:
-        _check_modern(params)
+        _check_modern(params, at)
     return method
 
 
-def _check_modern(params: JsonObject | None) -> None:
+def _check_modern(params: JsonObject | None, at: int) -> None:
     clause = "MCP 2026-07-28 basic, Per-request protocol fields"
-    _check_members(params, {"_meta": "object"}, "params", clause, INVALID_PARAMS)
+    _check_members(params, at, {"_meta": "object"}, "params", clause, INVALID_PARAMS)
     meta = params.object("_meta") if params is not None else None
-    _check_members(meta, MODERN_META, "params._meta", clause, INVALID_PARAMS)
+    at = params.offset("_meta") if params is not None else 0
+    _check_members(meta, at, MODERN_META, "params._meta", clause, INVALID_PARAMS)
 
 
 def _checked_answer(rpc: Rpc, revision: str, speaker: str, answers: str | None) -> Method | None:
@@ -171,23 +173,27 @@ def _checked_answer(rpc: Rpc, revision: str, speaker: str, answers: str | None) 
     kind = result.text("resultType") if result.kind("resultType") == "string" else None
     if kind is not None and kind != "complete":
         required = {"resultType": "string", **OTHER_RESULTS.get(kind, {})}
-    _check_members(result, required, "result", f"MCP {revision}, {method.name}", INVALID_REQUEST)
+    clause = f"MCP {revision} schema, {method.name}"
+    _check_members(result, rpc.body.offset("result"), required, "result", clause, INVALID_REQUEST)
     return method
 
 
 def _check_error(rpc: Rpc) -> None:
     error = rpc.body.object("error")
     required: Members = {"code": "number", "message": "string"}
-    _check_members(error, required, "error", "JSON-RPC 2.0 5.1", INVALID_REQUEST)
+    _check_members(error, rpc.body.offset("error"), required, "error", "JSON-RPC 2.0 5.1", INVALID_REQUEST)
     if error is not None and not (error.get("code") or b"").lstrip(b"-").isdigit():
         raise _refusal("error.code is no integer", "JSON-RPC 2.0 5.1", INVALID_REQUEST, error.offset("code"))
 
 
-def _check_members(body: JsonObject | None, required: Members, where: str, clause: str, reason: int) -> None:
+def _check_members(
+    body: JsonObject | None, at: int, required: Members, where: str, clause: str, reason: int
+) -> None:
+    """Refuses an object, which begins at `at`, that lacks a member or has one of another type."""
     for name, kind in required.items():
         found = body.kind(name) if body is not None else None
         if found is None or body is None:
-            raise _refusal(f"{where}.{name} is missing", clause, reason)
+            raise _refusal(f"{where}.{name} is missing", clause, reason, at)
         if not _fits(found, kind):
             what = f"{where}.{name} is of type {found}, {_ASKED.get(kind, kind)} is needed"
             raise _refusal(what, clause, reason, body.offset(name))

@@ -16,7 +16,8 @@ from libc.string cimport memcmp, memcpy, memmove
 from fabric_codecs.core.base64 cimport poke_base64
 from fabric_codecs.core.jsontext cimport is_digit
 from fabric_codecs.core.marks cimport EXPIRYTIME, FABKIND, ID, TIME, TRACEPARENT, TYPE, Lead, leads
-from fabric_codecs.core.rfc3339 cimport TIMESTAMP_CHARS, poke_timestamp, read_timestamp
+from fabric_codecs.core.rfc3339 cimport SECOND_CHARS, TIMESTAMP_CHARS, floored, read_timestamp, render_fraction, render_second
+from fabric_codecs.core.utf8 cimport is_printable_ascii
 
 from fabric_codecs.bounds import ID_CHARS_MAX
 from fabric_codecs.errors import CodecError
@@ -87,9 +88,23 @@ cdef int tell_time(Canonical* c, int which, long long time_us) except -1:
     cdef unsigned char* to
     if not has(c, which):
         to = scratch(c, TIMESTAMP_CHARS)
-        poke_timestamp(<char*>to, time_us)
+        put_moment(<char*>to, time_us)
         tell(c, which, to, TIMESTAMP_CHARS)
     return 0
+
+
+cdef int64_t last_second = -1  # messages come by the thousand in a second: its date is rendered once
+cdef char last_text[SECOND_CHARS]
+
+
+cdef void put_moment(char* to, int64_t time_us) noexcept:
+    global last_second
+    cdef int64_t second = floored(time_us, 1000000)
+    if second != last_second:
+        render_second(last_text, second)
+        last_second = second
+    memcpy(to, last_text, SECOND_CHARS)
+    render_fraction(to + SECOND_CHARS, <int>(time_us - second * 1000000))
 
 
 cdef int tell_base64(Canonical* c, int which, const unsigned char* data, Py_ssize_t size) except -1:
@@ -170,10 +185,7 @@ cdef int keep_first(
 cdef bint is_attribute(const unsigned char* text, Py_ssize_t size) noexcept nogil:
     """Whether well-formed UTF-8 has none of the control characters that CloudEvents 1.0.2 forbids, C1 included."""
     cdef Py_ssize_t at
-    cdef bint any_special = False
-    for at in range(size):  # nearly always none: a loop without a way out, sixteen bytes a step
-        any_special |= text[at] < 32 or text[at] > 126
-    if not any_special:
+    if is_printable_ascii(text, size):  # nearly always
         return True
     for at in range(size):
         if text[at] < 32 or text[at] == 127 or (text[at] == 0xC2 and at + 1 < size and text[at + 1] < 0xA0):

@@ -85,16 +85,12 @@ cdef inline void render_fraction(char* target, int fraction) noexcept nogil:
     target[7] = 90
 
 
-cdef inline void poke_timestamp(char* target, int64_t time_us) noexcept nogil:
-    """`2026-11-21T03:56:33.459455Z` into 27 characters. Years 1 to 9999."""
-    cdef int64_t second = floored(time_us, 1000000)
-    render_second(target, second)
-    render_fraction(target + SECOND_CHARS, <int>(time_us - second * 1000000))
-
-
 cdef inline int put_timestamp(Writer* w, int64_t time_us) except -1 nogil:
+    """`2026-11-21T03:56:33.459455Z`. Years 1 to 9999."""
+    cdef int64_t second = floored(time_us, 1000000)
     reserve(w, TIMESTAMP_CHARS)
-    poke_timestamp(<char*>w.data + w.size, time_us)
+    render_second(<char*>w.data + w.size, second)
+    render_fraction(<char*>w.data + w.size + SECOND_CHARS, <int>(time_us - second * 1000000))
     w.size += TIMESTAMP_CHARS
     return 0
 

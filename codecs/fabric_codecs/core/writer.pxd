@@ -3,14 +3,60 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from libc.stdlib cimport free
 
 
-cdef struct Writer:
-    unsigned char* data
-    Py_ssize_t size
-    Py_ssize_t capacity
+cdef extern from *:
+    """
+    #ifndef FABRIC_WRITER
+    #define FABRIC_WRITER
+    #include <Python.h>
+    #include <string.h>
+
+    typedef struct { unsigned char *data; Py_ssize_t size, capacity; } fab_writer;
+
+    static int fab_writer_grow(fab_writer *w, Py_ssize_t more) {
+        Py_ssize_t capacity = w->capacity > 0 ? w->capacity : 256;
+        unsigned char *data;
+        while (capacity - w->size < more) capacity *= 2;
+        data = (unsigned char *)realloc(w->data, (size_t)capacity);
+        if (!data) {
+            PyGILState_STATE state = PyGILState_Ensure();
+            PyErr_Format(PyExc_MemoryError, "a buffer of %zd bytes", capacity);
+            PyGILState_Release(state);
+            return -1;
+        }
+        w->data = data;
+        w->capacity = capacity;
+        return 0;
+    }
+
+    /* Inlined into every caller, so that the copy of a literal is a store or two. */
+    static inline __attribute__((always_inline)) int fab_writer_reserve(fab_writer *w, Py_ssize_t more) {
+        return __builtin_expect(w->capacity - w->size < more, 0) ? fab_writer_grow(w, more) : 0;
+    }
+
+    static inline __attribute__((always_inline)) int fab_writer_put(fab_writer *w, const void *data, Py_ssize_t size) {
+        if (__builtin_expect(w->capacity - w->size < size, 0) && fab_writer_grow(w, size) < 0) return -1;
+        memcpy(w->data + w->size, data, (size_t)size);
+        w->size += size;
+        return 0;
+    }
+
+    static inline __attribute__((always_inline)) int fab_writer_put_u8(fab_writer *w, unsigned char value) {
+        if (__builtin_expect(w->capacity == w->size, 0) && fab_writer_grow(w, 1) < 0) return -1;
+        w->data[w->size++] = value;
+        return 0;
+    }
+    #endif
+    """
+    ctypedef struct Writer "fab_writer":
+        unsigned char* data
+        Py_ssize_t size
+        Py_ssize_t capacity
+    int reserve "fab_writer_reserve" (Writer* w, Py_ssize_t more) except -1 nogil
+    int put "fab_writer_put" (Writer* w, const void* data, Py_ssize_t size) except -1 nogil
+    int put_u8 "fab_writer_put_u8" (Writer* w, unsigned char value) except -1 nogil
 
 
 cdef inline void writer_init(Writer* w) noexcept nogil:
@@ -22,40 +68,6 @@ cdef inline void writer_init(Writer* w) noexcept nogil:
 cdef inline void writer_free(Writer* w) noexcept nogil:
     free(w.data)
     writer_init(w)
-
-
-cdef inline int writer_grow(Writer* w, Py_ssize_t more) except -1 nogil:
-    cdef Py_ssize_t capacity = w.capacity if w.capacity > 0 else 256
-    cdef void* data
-    while capacity - w.size < more:
-        capacity *= 2
-    data = realloc(w.data, capacity)
-    if data == NULL:
-        with gil:
-            raise MemoryError(f"a buffer of {capacity} bytes")
-    w.data = <unsigned char*>data
-    w.capacity = capacity
-    return 0
-
-
-cdef inline int reserve(Writer* w, Py_ssize_t more) except -1 nogil:
-    if w.capacity - w.size < more:
-        return writer_grow(w, more)
-    return 0
-
-
-cdef inline int put(Writer* w, const void* data, Py_ssize_t size) except -1 nogil:
-    reserve(w, size)
-    memcpy(w.data + w.size, data, size)
-    w.size += size
-    return 0
-
-
-cdef inline int put_u8(Writer* w, unsigned char value) except -1 nogil:
-    reserve(w, 1)
-    w.data[w.size] = value
-    w.size += 1
-    return 0
 
 
 cdef inline int put_u16(Writer* w, uint16_t value) except -1 nogil:

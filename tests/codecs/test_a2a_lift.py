@@ -8,7 +8,7 @@ import pytest
 
 from fabric_codecs.a2a.call import choose_tool, lift_call, tool_named
 from fabric_codecs.a2a.faults import Fault
-from fabric_codecs.a2a.wire import read_send
+from fabric_codecs.a2a.params import read_send
 from fabric_codecs.core.jsonrpc import Rpc, corr_of_id, read_rpc
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError

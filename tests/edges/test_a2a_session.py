@@ -1,5 +1,6 @@
 """A task's life and the store of tasks, without a loop, a socket or a clock."""
 
+import json
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,11 +11,12 @@ from fabric.errors import Refused
 from fabric_bridges.a2a.deliver import TaskRun
 from fabric_bridges.a2a.session import TaskSession, begin
 from fabric_bridges.a2a.tasks import TaskStore
-from fabric_codecs.a2a.model import Message, Part
+from fabric_codecs.a2a.params import read_send
+from fabric_codecs.core.jsonscan import JsonObject, scan
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 
-MESSAGE = Message("m-1", "ROLE_USER", (Part(text="hi"),))
+MESSAGE = scan(b'{"messageId":"m-1","role":"ROLE_USER","parts":[{"text":"hi"}],"later":1.0}')
 PROGRESS = {"progress": 1, "total": 2, "message": "half"}
 RESULT = {"sum": 3}
 FAILURE = {"code": "too_hot", "message": "no"}
@@ -39,7 +41,7 @@ TABLE = [
 ]
 
 
-def new_task(id: str = "t-1", *, events_max: int = 10, message: Message = MESSAGE) -> TaskSession:
+def new_task(id: str = "t-1", *, events_max: int = 10, message: JsonObject = MESSAGE) -> TaskSession:
     return begin(
         id=id,
         context_id="c-1",
@@ -69,7 +71,7 @@ def test_state_and_number_of_events_are_those_of_the_table(
     task = new_task()
     for kind, value in inputs:
         task.apply(envelope(kind, value))
-    assert task.status.state.name == state
+    assert task.state == f"TASK_STATE_{state}"
     assert len(task.events) == events
     assert task.is_done is (state not in ("SUBMITTED", "WORKING"))
 
@@ -77,16 +79,32 @@ def test_state_and_number_of_events_are_those_of_the_table(
 def test_envelope_that_cannot_be_translated_leaves_the_task_as_it_was() -> None:
     task = new_task()
     with pytest.raises(CodecError):
-        task.apply(Envelope(b"{", id="e", source="/nats/t", type="x", fabkind="response"))
-    assert (task.status.state.name, task.events) == ("SUBMITTED", [])
+        task.apply(envelope("presence", {}))
+    assert (task.state, task.events) == ("TASK_STATE_SUBMITTED", [])
 
 
 def test_snapshot_holds_the_message_unless_no_history_is_wanted() -> None:
     task = new_task()
-    (turn,) = task.snapshot().history
-    assert (turn.message_id, turn.task_id, turn.context_id) == ("m-1", "t-1", "c-1")
-    assert task.snapshot(1).history == (turn,)
-    assert task.snapshot(0).history == ()
+    (turn,) = json.loads(task.snapshot())["history"]
+    assert turn == json.loads(MESSAGE.raw) | {"taskId": "t-1", "contextId": "c-1"}
+    assert task.snapshot(1) == task.snapshot()
+    assert "history" not in json.loads(task.snapshot(0))
+
+
+def test_snapshot_holds_what_the_task_has_produced() -> None:
+    task = new_task()
+    task.apply(envelope("artifact", 1))
+    task.apply(envelope("response", RESULT))
+    shown = json.loads(task.snapshot())
+    assert [one["parts"][0]["data"] for one in shown["artifacts"]] == [1, RESULT]
+    assert shown["status"]["state"] == "TASK_STATE_COMPLETED"
+
+
+def test_message_that_says_the_same_is_known_by_its_parts() -> None:
+    task = new_task()
+    for text, same in (("hi", True), ("ho", False)):
+        said = {"messageId": "m-1", "role": "ROLE_USER", "parts": [{"text": text}]}
+        assert task.was_begun_by(read_send(json.dumps({"message": said}).encode()).message) is same
 
 
 def test_progress_over_the_bound_changes_the_status_and_is_counted_as_folded() -> None:
@@ -94,11 +112,19 @@ def test_progress_over_the_bound_changes_the_status_and_is_counted_as_folded() -
     assert task.apply(envelope("progress", PROGRESS)) == ()
     (loss,) = task.apply(envelope("progress", PROGRESS | {"message": "later"}))
     assert loss.code == "STREAM_COALESCED"
-    assert task.status.message is not None
-    assert task.status.message.parts[0].text == "later"
+    assert json.loads(task.snapshot())["status"]["message"]["parts"][0]["text"] == "later"
     losses = task.apply(envelope("response", RESULT))
     assert [one.outcome for one in losses] == ["reports folded into the status: 1"]
     assert len(task.events) == 3
+
+
+def test_artifact_over_the_bound_is_not_kept_and_counted() -> None:
+    task = new_task(events_max=1)
+    task.apply(envelope("artifact", 1))
+    (loss,) = task.apply(envelope("artifact", 2))
+    assert loss.code == "STREAM_COALESCED"
+    shown = json.loads(task.snapshot())
+    assert (len(shown["artifacts"]), shown["status"]["state"]) == (1, "TASK_STATE_SUBMITTED")
 
 
 def run_of(task: TaskSession) -> TaskRun:
@@ -111,7 +137,7 @@ def new_store(**changes: Any) -> TaskStore:
 
 
 def add(store: TaskStore, id: str, now_s: float = 0.0, **changes: Any) -> TaskRun:
-    run = run_of(new_task(id, message=msgspec.structs.replace(MESSAGE, message_id=f"m-{id}"), **changes))
+    run = run_of(new_task(id, message=scan(MESSAGE.splice("messageId", f'"m-{id}"'.encode())), **changes))
     store.make_room(now_s)
     store.add(run)
     return run

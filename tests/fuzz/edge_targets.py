@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-import msgspec
-
 from fabric_codecs.a2a.call import lift_call
-from fabric_codecs.a2a.events import lower_error, lower_response
-from fabric_codecs.a2a.events import lower_progress as lower_a2a_progress
-from fabric_codecs.a2a.model import StreamItem
-from fabric_codecs.a2a.wire import read_send, read_task_query, version_is_served, write_item
+from fabric_codecs.a2a.card import version_is_served
+from fabric_codecs.a2a.events import lower_events
+from fabric_codecs.a2a.lift import lift as lift_from_a2a
+from fabric_codecs.a2a.params import read_send, read_task_query
+from fabric_codecs.a2a.spelling import to_old
+from fabric_codecs.a2a.task import is_artifact, state_of, write_task
 from fabric_codecs.bounds import JSON_DEPTH_MAX
 from fabric_codecs.core import jsonrpc as rpc
 from fabric_codecs.core.jsonscan import check
@@ -131,13 +131,23 @@ def a2a(data: bytes) -> None:
         survives_nats(lifted.message)
 
 
-def a2a_lower(data: bytes) -> None:
-    """Any header block and data to the events of a task, which are JSON and read as what they are."""
+def a2a_events(data: bytes) -> None:
+    """Any header block and data to the events of a task, which are JSON, and to the task; the first event is
+    read as what it was."""
     received = received_of(data)
-    for lower in (lower_response, lower_error, lower_a2a_progress):
+    for kind in ("progress", "status", "artifact", "response", "error"):
         with MayRefuse(len(data)):
-            lowered = lower(received, task_id="t", context_id="c").message
-            for item in lowered if isinstance(lowered, tuple) else (lowered,):
-                written = write_item(item)
-                must(check, written, depth_max=JSON_DEPTH_MAX + 8)  # the result stands inside an event
-                assert write_item(msgspec.json.decode(written, type=StreamItem)) == written
+            sent = received.replace(None, fabkind=kind)
+            told = lower_events(sent, task_id="t", context_id="c").message
+            status = next((event for event in told if not is_artifact(event)), None)
+            for event in told:
+                must(check, event, depth_max=JSON_DEPTH_MAX + 8)  # the result stands inside an event
+            if status is not None:
+                artifacts = [event for event in told if is_artifact(event)]
+                must(write_task, status, artifacts, (), task_id="t", context_id="c")
+                must(state_of, status)
+            message = rpc.write_result(b"7", told[0])
+            must(to_old, message)
+            again = lift_from_a2a(message, source="/a2a/x", fresh_id="f", now_us=NOW_US).message
+            if sent.get("datacontenttype") != "application/a2a+json":
+                assert again.kind == kind

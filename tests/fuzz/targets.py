@@ -21,7 +21,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         *(edge.mqtt_server, edge.mqtt_3_1_1, edge.mqtt_5, edge.mqtt_lift, edge.mqtt_lower),
         *(kafka.kafka_frames, kafka.kafka_requests, kafka.kafka_responses, kafka.kafka_records),
         *(kafka.kafka_compression, kafka.kafka_lift, kafka.kafka_lower),
-        *(edge.mcp, edge.a2a, edge.a2a_lower),
+        *(edge.mcp, edge.a2a, edge.a2a_events),
         *(json.sse, json.json_elements, json.json_lower),
         *(between.nats_operations, between.cloudevents, between.translations),
         *(json.mcp_messages, json.mcp_lift, json.a2a_messages, json.a2a_lift, json.a2a_rest),

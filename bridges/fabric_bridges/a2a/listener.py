@@ -30,9 +30,8 @@ from fabric_bridges.crossings import Crossings
 from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.app import HttpServer, build_app
 from fabric_bridges.http.limits import HttpRefused, read_body
-from fabric_codecs.a2a.card import write_card, write_cards
-from fabric_codecs.a2a.faults import Fault
-from fabric_codecs.a2a.wire import CARD_PATH, VERSION, refuse, version_is_served
+from fabric_codecs.a2a.card import CARD_PATH, VERSION, version_is_served, write_card, write_cards
+from fabric_codecs.a2a.faults import Fault, refuse
 from fabric_codecs.core.jsonrpc import Rpc, peek_id, read_rpc
 from fabric_codecs.errors import CodecError
 

@@ -23,10 +23,11 @@ from fabric_bridges.http.answer import json_response
 from fabric_bridges.http.connection import while_connected
 from fabric_bridges.http.sse import EventStream, sse_event
 from fabric_codecs.a2a.call import choose_tool, lift_call, tool_named
-from fabric_codecs.a2a.faults import Fault
-from fabric_codecs.a2a.model import SendMessage, StreamItem, Task, TaskState
-from fabric_codecs.a2a.wire import read_send, read_task_query, refuse, write_item, write_task
+from fabric_codecs.a2a.faults import Fault, refuse
+from fabric_codecs.a2a.params import SendMessage, read_send, read_task_query
+from fabric_codecs.a2a.task import as_item
 from fabric_codecs.core.jsonrpc import Rpc, corr_of_id, write_result
+from fabric_codecs.core.jsonscan import JsonObject
 from fabric_codecs.errors import CodecError
 
 __all__ = ["Exchange", "Methods"]
@@ -93,8 +94,8 @@ class Methods:
         patient = wanted is None or not wanted.return_immediately
         if patient and await while_connected(exchange.receive, _completed(run)) is None:
             return Response(status_code=499)  # nobody is there to read it; the task goes on
-        item = StreamItem(task=run.task.snapshot(wanted.history_length if wanted else None))
-        return json_response(write_result(exchange.id, write_item(item)))
+        task = run.task.snapshot(wanted.history_length if wanted else None)
+        return json_response(write_result(exchange.id, as_item(task)))
 
     async def stream(self, exchange: Exchange) -> Response:
         """SendStreamingMessage: the task, then its events until it ends."""
@@ -124,7 +125,7 @@ class Methods:
         )
         self._crossings.came_in(asked, exchange.principal)
         await run.cancel(f"{exchange.principal} cancelled the task over A2A")
-        if run.task.status.state is not TaskState.CANCELED:  # its answer was quicker
+        if run.task.state != "TASK_STATE_CANCELED":  # its answer was quicker
             raise _ended_already(run)
         return _task_response(exchange, run.task.snapshot())
 
@@ -166,7 +167,7 @@ class Methods:
         known = self.tasks.begun_by(
             send.message.message_id, owner=exchange.principal, agent=exchange.agent, now_s=monotonic()
         )
-        if known is not None and known.task.message.parts != send.message.parts:
+        if known is not None and not known.task.was_begun_by(send.message):
             raise refuse(
                 f"messageId {send.message.message_id!r} was used for another message", Fault.INVALID_PARAMS
             )
@@ -190,7 +191,7 @@ class Methods:
             context_id=context_id,
             owner=exchange.principal,
             agent=exchange.agent,
-            message=send.message,
+            message=_message(exchange),
             time=timestamp(now_us()),
             events_max=self._settings.task_events_max,
         )
@@ -253,12 +254,20 @@ def _tool_of(send: SendMessage, card: AgentCard) -> str:
     )
 
 
-def _task_response(exchange: Exchange, task: Task) -> Response:
-    return json_response(write_result(exchange.id, write_task(task)))
+def _message(exchange: Exchange) -> JsonObject:
+    """The message of a request that `read_send` has taken, raw."""
+    params = exchange.rpc.body.object("params")
+    message = None if params is None else params.object("message")
+    assert message is not None, "`read_send` found it"
+    return message
+
+
+def _task_response(exchange: Exchange, task: bytes) -> Response:
+    return json_response(write_result(exchange.id, task))
 
 
 def _ended_already(run: TaskRun) -> CodecError:
-    what = f"task {run.task.id} has ended already: {run.task.status.state}"
+    what = f"task {run.task.id} has ended already: {run.task.state}"
     return refuse(what, Fault.TASK_NOT_CANCELABLE)
 
 
@@ -269,7 +278,7 @@ async def _completed(run: TaskRun) -> bool:
 
 async def _events(id: bytes, run: TaskRun, history_length: int | None) -> AsyncGenerator[bytes, None]:
     # The snapshot and the place in the events are taken together: nothing can come between.
-    first, at = StreamItem(task=run.task.snapshot(history_length)), len(run.task.events)
-    yield sse_event(write_result(id, write_item(first)))
+    first, at = as_item(run.task.snapshot(history_length)), len(run.task.events)
+    yield sse_event(write_result(id, first))
     async for event in run.follow(at):
         yield sse_event(write_result(id, event))

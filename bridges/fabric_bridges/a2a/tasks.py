@@ -86,4 +86,4 @@ class TaskStore:
 
 
 def _key(run: TaskRun) -> tuple[str, str, str]:
-    return run.task.owner, run.task.agent, run.task.message.message_id
+    return run.task.owner, run.task.agent, run.task.message_id

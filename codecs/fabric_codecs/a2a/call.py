@@ -18,11 +18,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fabric_codecs.a2a.faults import Fault
+from fabric_codecs.a2a.faults import Fault, refuse
 from fabric_codecs.a2a.lift import lift
-from fabric_codecs.a2a.model import Json, Message, Part, SendMessage, is_given
 from fabric_codecs.a2a.numbers import integers_again
-from fabric_codecs.a2a.wire import refuse
+from fabric_codecs.a2a.params import Json, Message, Part, SendMessage, is_given
 from fabric_codecs.core.jsonrpc import Rpc, corr_of_id
 from fabric_codecs.core.jsonscan import JsonObject, check, compose, scan
 from fabric_codecs.envelope import Envelope

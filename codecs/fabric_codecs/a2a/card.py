@@ -4,10 +4,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fabric_codecs.a2a.events import LOSS_EXTENSION
-from fabric_codecs.a2a.wire import MEDIA_TYPES, VERSION
+__all__ = [
+    "CARD_PATH",
+    "LOSS_EXTENSION",
+    "MEDIA_TYPES",
+    "VERSION",
+    "CardSkill",
+    "card_document",
+    "version_is_served",
+    "write_card",
+    "write_cards",
+]
 
-__all__ = ["CardSkill", "card_document", "write_card", "write_cards"]
+VERSION = "1.0"  # as the A2A-Version header carries it: major and minor only (section 3.6)
+CARD_PATH = "/.well-known/agent-card.json"
+MEDIA_TYPES = ("application/json", "text/plain")  # what a call takes and gives
+LOSS_EXTENSION = "io.agentfabric/loss"
 
 
 class CardSkill(msgspec.Struct, frozen=True):
@@ -51,3 +63,9 @@ def write_card(card: dict[str, object]) -> bytes:
 def write_cards(cards: Sequence[dict[str, object]]) -> bytes:
     """The cards of all agents, in one page."""
     return msgspec.json.encode({"agents": cards})
+
+
+def version_is_served(header: str) -> bool:
+    """Whether a request's A2A-Version is ours. A patch level does not count; an empty one means 0.3."""
+    major, _, rest = header.strip().partition(".")
+    return f"{major}.{rest.partition('.')[0]}" == VERSION

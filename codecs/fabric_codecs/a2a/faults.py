@@ -12,7 +12,9 @@ from enum import IntEnum
 
 import msgspec
 
-__all__ = ["A2A_DOMAIN", "FABRIC_DOMAIN", "Fault", "error_data"]
+from fabric_codecs.errors import CodecError
+
+__all__ = ["A2A_DOMAIN", "FABRIC_DOMAIN", "Fault", "error_data", "refuse"]
 
 A2A_DOMAIN = "a2a-protocol.org"
 FABRIC_DOMAIN = "io.agentfabric"
@@ -63,3 +65,8 @@ def error_data(
         delay = f"{retry_after_ms / 1000:g}s"
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
     return msgspec.json.encode(details)
+
+
+def refuse(what: str, fault: Fault, clause: str = "A2A 1.0.1, 5.4") -> CodecError:
+    """The error for a message that cannot be taken, to be raised."""
+    return CodecError(what, protocol="a2a", clause=clause, reason=int(fault))

@@ -1,7 +1,7 @@
 """Lower: an Envelope of any origin -> one A2A message, in JSON-RPC. JSON data is spliced in as it is.
 
-In: an envelope. Out: `Translation[bytes]`. Above: the edge, `translate`. Below: `core.told`, `core.forms`. The way back is
-`lift`, whose table has the same rows.
+In: an envelope. Out: `Translation[bytes]`. Above: `translate`. Below: `written`, `updates`. The way back is `lift`, whose table
+has the same rows. Where a server answers the calls of its own tasks, `events` writes the answers.
 
 | fabkind                           | becomes                                                                              |
 |-----------------------------------|--------------------------------------------------------------------------------------|
@@ -19,19 +19,17 @@ Attributes are marks (`core.marks`) in `metadata`; native entries go back to whe
 `metadata["io.agentfabric/native"]`. The JSON-RPC id is the one in `fabcorr`, else the envelope's.
 """
 
-from cpython.bytes cimport PyBytes_GET_SIZE
-
+from fabric_codecs.a2a.updates cimport put_artifact, put_status
 from fabric_codecs.a2a.written cimport (
-    Lowering, put_context, put_either, put_id, put_message, put_metadata, put_part, put_raw, spliced, told_id,
+    Lowering, close_metadata, is_old_kind, natives_of, open_lowering, open_metadata, put_either, put_id, put_message,
+    put_raw, put_told_id, spliced,
 )
-from fabric_codecs.core.forms cimport JSON, OBJECT, judge
-from fabric_codecs.core.marks cimport CORRELATIONID, EXPIRYTIME, FABCORR, FABKIND, FABMETHOD, FABVER, ID, SUBJECT, TIME, Value
-from fabric_codecs.core.told cimport is_text, native_rooms, put_members, put_value_string, read_told
-from fabric_codecs.core.writer cimport put, put_u8, reserve, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.forms cimport OBJECT
+from fabric_codecs.core.marks cimport CORRELATIONID, FABCORR, FABKIND, FABMETHOD, FABVER, ID, SUBJECT, Value
+from fabric_codecs.core.told cimport is_text, put_members, put_value_string
+from fabric_codecs.core.writer cimport put, put_u8, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
 
-from fabric_codecs.a2a.lift import WHOLE
-from fabric_codecs.a2a.numbers import survives_doubles
 from fabric_codecs.a2a.spelling import to_new, to_old
 from fabric_codecs.core.jsonscan import quote, scan
 from fabric_codecs.errors import CodecError
@@ -39,22 +37,8 @@ from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
 __all__ = ["lower"]
 
-cdef frozenset ROOMS = frozenset(("message", "metadata", "params", "request", "result", "rpc"))
-cdef object EXPIRY_UNENFORCED = Loss(
-    LossCode.EXPIRY_UNENFORCED, "expirytime", "told in metadata; an A2A message does not expire"
-)
-cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
-cdef object TASK_ALIASED = Loss(LossCode.TASK_ID_ALIASED, "task", "the envelope names no task: its own id stands for one")
+cdef unsigned long long OF_EVENT = 1ULL << FABCORR | 1ULL << FABKIND | 1ULL << SUBJECT | 1ULL << CORRELATIONID
 cdef object NO_METADATA = Loss(LossCode.NO_METADATA, "attributes", "a JSON-RPC error has no metadata")
-cdef frozenset OLD_KINDS = frozenset(("task", "message", "status-update", "artifact-update"))
-cdef dict STATES = {  # of an MCP task (SEP-2663)
-    "working": "TASK_STATE_WORKING", "input_required": "TASK_STATE_INPUT_REQUIRED", "completed": "TASK_STATE_COMPLETED",
-    "failed": "TASK_STATE_FAILED", "cancelled": "TASK_STATE_CANCELED",
-}
-
-
-cdef enum:
-    FRAME_BYTES = 1024  # what stands around the data has 300 to 900 bytes: grown at once
 
 
 def lower(
@@ -67,18 +51,11 @@ def lower(
     cdef tuple lost
     writer_init(&l.out)
     try:
-        reserve(&l.out, PyBytes_GET_SIZE(envelope.data) + FRAME_BYTES)
-        read_told(envelope, &l.told, kept)
-        judge(&l.form, envelope, &l.told, WHOLE)
-        l.is_old = is_old(&l, envelope)
-        l.is_raw = l.form.long_numbers and l.form.form <= JSON and not survives_doubles(envelope.data)
-        lost = losses if not l.form.is_guessed else (*losses, NOT_JSON)
-        if l.told.known[EXPIRYTIME].text != NULL:
-            lost = (*lost, EXPIRY_UNENFORCED)
-        natives = native_rooms(envelope, &l.told, ROOMS) if l.told.native.text != NULL else None
+        lost = open_lowering(&l, envelope, losses, kept)
+        natives = natives_of(&l, envelope)
         put(&l.out, b'{"jsonrpc":"2.0","id":', 22)
         put_id(&l, request_id)
-        lost = dispatch(&l, envelope, lost, natives, task_id, context_id)
+        lost = dispatch(&l, envelope, lost, natives, kept, task_id, context_id)
         if natives is not None:
             put_members(&l.out, natives.get("rpc"))
         put_u8(&l.out, c"}")
@@ -90,20 +67,7 @@ def lower(
     return Translation(message if l.is_old else to_old(message), lost)
 
 
-cdef bint is_old(Lowering* l, Envelope envelope) except -1:
-    """Whether something whole is spelled as 0.3 has it."""
-    cdef Value* version = &l.told.known[FABVER]
-    if not l.form.is_whole or is_text(version, b"1.0", 3):
-        return False
-    return is_text(version, b"0.3", 3) or is_old_kind(scan(envelope.data, protocol="a2a"))
-
-
-cdef bint is_old_kind(object body):
-    """Whether an object says what it is as 0.3 does. (It has come by another protocol, which told no version.)"""
-    return body.kind("kind") == "string" and body.text("kind") in OLD_KINDS
-
-
-cdef tuple dispatch(Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id, str context_id):
+cdef tuple dispatch(Lowering* l, Envelope envelope, tuple lost, dict natives, list kept, str task_id, str context_id):
     cdef Value* kind = &l.told.known[FABKIND]
     if is_text(kind, b"request", 7):
         put_request(l, envelope, lost, natives, context_id, True)
@@ -114,9 +78,11 @@ cdef tuple dispatch(Lowering* l, Envelope envelope, tuple lost, dict natives, st
     elif is_text(kind, b"response", 8):
         put_response(l, envelope, lost, natives, task_id, context_id)
     elif is_text(kind, b"progress", 8) or is_text(kind, b"status", 6):
-        return put_status(l, envelope, lost, natives, task_id, context_id)
+        put(&l.out, b',"result":', 10)
+        return put_status(l, envelope, lost, natives, kept, task_id, context_id, OF_EVENT, True)
     elif is_text(kind, b"artifact", 8):
-        return put_artifact(l, envelope, lost, natives, task_id, context_id)
+        put(&l.out, b',"result":', 10)
+        return put_artifact(l, envelope, lost, natives, task_id, context_id, OF_EVENT)
     elif is_text(kind, b"cancel", 6):
         put_cancel(l, envelope, lost, natives, task_id)
     else:
@@ -177,14 +143,18 @@ cdef int put_operation(Lowering* l, Envelope envelope, tuple lost) except -1:
 
 
 cdef int put_cancel(Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id) except -1:
+    cdef Py_ssize_t start
     if task_id is None and l.told.known[SUBJECT].text == NULL:
         raise CodecError("a cancel envelope without a subject names no task", protocol="a2a", clause="A2A 1.0.1, 3.1.5")
     put(&l.out, b',"method":"CancelTask","params":{"id":', 38)
     put_either(l, task_id, &l.told.known[SUBJECT])
     given = scan(envelope.data, protocol="a2a") if l.form.form == OBJECT else None
     reason = given.get("reason") if given is not None else None
-    more = None if reason is None else b'"io.agentfabric/reason":' + reason
-    put_metadata(l, lost, natives, 1ULL << FABKIND | 1ULL << FABCORR | 1ULL << SUBJECT, told_id(l, more))
+    start = open_metadata(l)
+    if reason is not None:
+        put_raw(l, b',"io.agentfabric/reason":' + reason)
+    put_told_id(l)
+    close_metadata(l, start, lost, natives, 1ULL << FABKIND | 1ULL << FABCORR | 1ULL << SUBJECT)
     return put_u8(&l.out, c"}")
 
 
@@ -214,70 +184,6 @@ cdef int put_response(Lowering* l, Envelope envelope, tuple lost, dict natives, 
     put(&l.out, b',"result":{"message":', 21)
     put_message(l, envelope, lost, natives, context_id, task_id, True, is_text(&l.told.known[FABMETHOD], b"message", 7))
     return put_u8(&l.out, c"}")
-
-
-cdef tuple put_task(Lowering* l, tuple lost, str task_id, str context_id):
-    """`"taskId":...,"contextId":...`; what the envelope's task is called."""
-    cdef Value* task = &l.told.known[SUBJECT]
-    if task_id is None and task.text == NULL:
-        task = &l.told.known[ID]
-        lost = (*lost, TASK_ALIASED)
-    put(&l.out, b'"taskId":', 9)
-    put_either(l, task_id, task)
-    if context_id is None and l.told.known[CORRELATIONID].text == NULL:
-        put(&l.out, b',"contextId":""', 15)
-    else:
-        put_context(l, context_id)
-    return lost
-
-
-cdef unsigned long long OF_EVENT = 1ULL << FABCORR | 1ULL << FABKIND | 1ULL << SUBJECT | 1ULL << CORRELATIONID
-
-
-cdef tuple put_status(Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id, str context_id):
-    """A step of the work, or a status of another protocol in the words of A2A."""
-    step = scan(envelope.data, protocol="a2a") if l.form.form == OBJECT else None
-    is_step = step is not None and step.kind("progress") == "number"
-    put(&l.out, b',"result":{"statusUpdate":{', 27)
-    lost = put_task(l, lost, task_id, context_id)
-    put(&l.out, b',"status":{"state":"', 20)
-    state = step.text("status") if step is not None and not is_step and step.kind("status") == "string" else None
-    put_raw(l, STATES.get(state, "TASK_STATE_WORKING").encode())
-    put_u8(&l.out, c'"')
-    if l.told.known[TIME].text != NULL:
-        put(&l.out, b',"timestamp":', 13)
-        put_value_string(&l.out, &l.told.known[TIME])
-    if not is_step or step.kind("message") == "string":
-        put(&l.out, b',"message":{"messageId":', 24)
-        put_value_string(&l.out, &l.told.known[ID])
-        put(&l.out, b',"role":"ROLE_AGENT","parts":[', 30)
-        if is_step:
-            put_raw(l, b'{"text":' + step.get("message") + b',"mediaType":"text/plain"}')
-        else:
-            put_part(l, envelope.data)
-        put(&l.out, b"]}", 2)
-    put_u8(&l.out, c"}")
-    more = None
-    if is_step:
-        more = b'"io.agentfabric/progress":' + step.get("progress")
-        if step.kind("total") == "number":
-            more += b',"io.agentfabric/total":' + step.get("total")
-    put_metadata(l, lost, natives, OF_EVENT, told_id(l, more))
-    put(&l.out, b"}}", 2)
-    return lost
-
-
-cdef tuple put_artifact(Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id, str context_id):
-    put(&l.out, b',"result":{"artifactUpdate":{', 29)
-    lost = put_task(l, lost, task_id, context_id)
-    put(&l.out, b',"artifact":{"artifactId":', 26)
-    put_value_string(&l.out, &l.told.known[ID])
-    put(&l.out, b',"parts":[', 10)
-    put_part(l, envelope.data)
-    put(&l.out, b"]}", 2)
-    put_metadata(l, lost, natives, OF_EVENT, told_id(l, None))
-    put(&l.out, b"}}", 2)
-    return lost
 
 
 cdef tuple put_failure(Lowering* l, Envelope envelope, tuple lost):

@@ -12,7 +12,14 @@ from fabric_codecs.core.jsonscan import JsonObject, compose, elements, quote, sc
 __all__ = ["Outcome", "read_event", "read_failure"]
 
 WHOLE: Final = "application/a2a+json"
+ID: Final = "io.agentfabric/id"
+CODE: Final = "io.agentfabric/code"
+RETRIABLE: Final = "io.agentfabric/retriable"
 PROGRESS: Final = "io.agentfabric/progress"
+KIND: Final = "io.agentfabric/fabkind"
+DATA: Final = "io.agentfabric/data"
+ERROR: Final = "io.agentfabric/error"
+CARRIED: Final = ("progress", "status", "artifact", "response", "error")  # what an update of a task can be
 STRUCT: Final = b'"type.googleapis.com/google.protobuf.Struct"'
 
 # In the spellings of 1.0 and 0.3.
@@ -42,7 +49,7 @@ class Outcome(NamedTuple):
 
 def read_event(raw: bytes, name: str) -> Outcome:
     """A task (`task`, `result`) or an update (`statusUpdate`, `artifactUpdate`): whole; a failed one as a
-    failure with it inside; a progress of ours as what it was. Raises CodecError."""
+    failure with it inside; an update that `events` or `lower` made as what it was. Raises CodecError."""
     body = scan(raw, protocol="a2a")
     metadata = _object(body, "metadata")
     task_id = body.text("id" if name in ("task", "result") else "taskId") or ""
@@ -53,18 +60,20 @@ def read_event(raw: bytes, name: str) -> Outcome:
         return Outcome(kind, content_type, data, task_id, conversation, is_ours)
 
     status = _object(body, "status")
-    if metadata is not None and metadata.kind(PROGRESS) == "number":
-        return outcome("progress", _step(metadata, status), "application/json", True)
-    if metadata is not None and "io.agentfabric/id" in metadata:
+    said = _string(metadata, KIND)
+    if metadata is not None and ID in metadata and name in ("statusUpdate", "artifactUpdate"):
         holder = _object(body, "artifact") if name == "artifactUpdate" else _object(status, "message")
-        if (content := _content(holder)) is not None:
-            return outcome("artifact" if name == "artifactUpdate" else "status", *content, True)
+        kind = said if said in CARRIED else "artifact" if name == "artifactUpdate" else "status"
+        if metadata.kind(PROGRESS) == "number":
+            kind = "progress"
+        if (content := _told(kind, metadata, holder)) is not None:
+            return outcome(kind, *content, True)
     if name == "artifactUpdate":
         return outcome("artifact")
     state = _string(status, "state") or ""
     if state in ENDED_BADLY:
         return outcome("error", _failure(ENDED_BADLY[state], raw, status, metadata), "application/json")
-    return outcome("response" if state in COMPLETED else "status")
+    return outcome("response" if state in COMPLETED and said != "status" else "status")
 
 
 def read_failure(error: JsonObject) -> bytes:
@@ -91,58 +100,89 @@ def _string(body: JsonObject | None, name: str) -> str | None:
     return body.text(name) if body is not None and body.kind(name) == "string" else None
 
 
-def _step(metadata: JsonObject, status: JsonObject | None) -> bytes:
-    members = [("progress", metadata.get(PROGRESS) or b"0")]
-    if metadata.kind("io.agentfabric/total") == "number":
-        members.append(("total", metadata.get("io.agentfabric/total") or b"0"))
-    if (words := _words(status)) is not None:
-        members.append(("message", words))
-    return compose(members)
+def _told(kind: str, metadata: JsonObject, holder: JsonObject | None) -> tuple[bytes, str] | None:
+    """The data of an envelope that `events` or `lower` made an update of, and their content type: marks, or
+    the content that `holder` has."""
+    content_type = _string(metadata, "io.agentfabric/datacontenttype")
+    told = (
+        metadata.get(ERROR if kind == "error" else DATA)
+        if kind in ("progress", "response", "error")
+        else None
+    )
+    if told is None and kind == "progress" and metadata.kind(PROGRESS) == "number":
+        told = _step(metadata, holder)
+    if told is None and kind == "error" and metadata.kind(CODE) == "string":
+        told = _told_failure(metadata, holder)
+    if told is not None:
+        return told, content_type or "application/json"
+    return _content(holder, content_type)
+
+
+def _step(metadata: JsonObject, message: JsonObject | None) -> bytes:
+    total, words = metadata.get("io.agentfabric/total"), _words(message)
+    members = {"progress": metadata.get(PROGRESS), "total": total, "message": words}
+    return compose([(name, value) for name, value in members.items() if value is not None])
+
+
+def _told_failure(metadata: JsonObject, message: JsonObject | None) -> bytes:
+    members = {
+        "code": metadata.get(CODE),
+        "message": _words(message),
+        "retriable": metadata.get(RETRIABLE),
+        "data": metadata.get(DATA),
+    }
+    return compose([(name, value) for name, value in members.items() if value is not None])
 
 
 def _failure(code: str, raw: bytes, status: JsonObject | None, metadata: JsonObject | None) -> bytes:
     """What the agent reports: its own code where it told one of ours, its words where it had some."""
-    retriable = metadata is not None and metadata.get("io.agentfabric/retriable") == b"true"
+    retriable = metadata is not None and metadata.get(RETRIABLE) == b"true"
     return compose(
         [
-            ("code", quote(_string(metadata, "io.agentfabric/code") or code)),
-            ("message", _words(status) or quote(f"the task is {code}")),
+            ("code", quote(_string(metadata, CODE) or code)),
+            ("message", _words(_object(status, "message")) or quote(f"the task is {code}")),
             ("retriable", b"true" if retriable else b"false"),
             ("data", raw),
         ]
     )
 
 
-def _content(holder: JsonObject | None) -> tuple[bytes, str] | None:
-    """What the one part of an artifact or message of ours holds, and its content type."""
+def _content(holder: JsonObject | None, content_type: str | None) -> tuple[bytes, str] | None:
+    """What the one part of an artifact or message of ours holds, and its content type. `content_type` is that
+    of the JSON string which a text part is, when it is one."""
+    part = _first_part(holder, alone=True)
+    if part is None:
+        return None
+    media_type = _string(part, "mediaType") or _string(_object(part, "metadata"), "io.agentfabric/mediaType")
+    if (data := part.get("data")) is not None:
+        return data, media_type or "application/json"
+    if (text := _string(part, "text")) is not None and content_type is None:
+        return text.encode(), media_type or "text/plain"
+    if text is not None:
+        return part.get("text") or b"", content_type or ""
+    file = _object(part, "file")  # 0.3
+    raw = _string(part, "raw") if file is None else _string(file, "bytes")
+    try:
+        content = b64decode(raw, validate=True) if raw is not None else None
+    except ValueError:  # not base64: somebody else's after all
+        return None
+    return None if content is None else (content, media_type or _string(file, "mimeType") or "")
+
+
+def _words(message: JsonObject | None) -> bytes | None:
+    """The first part's text of a status message, as a JSON string."""
+    part = _first_part(message)
+    return part.get("text") if part is not None and part.kind("text") == "string" else None
+
+
+def _first_part(holder: JsonObject | None, *, alone: bool = False) -> JsonObject | None:
+    """None when there is none, and when it is to be alone and is not."""
     if holder is None or holder.kind("parts") != "array":
         return None
     parts = elements(holder.get("parts") or b"[]", protocol="a2a")
-    if len(parts) != 1 or not parts[0].startswith(b"{"):
+    if not parts or not parts[0].startswith(b"{") or (alone and len(parts) > 1):
         return None
-    part = scan(parts[0], protocol="a2a")
-    media_type = _string(part, "mediaType")
-    if (data := part.get("data")) is not None:
-        return data, media_type or "application/json"
-    if (text := _string(part, "text")) is not None:
-        return text.encode(), media_type or "text/plain"
-    raw = _string(part, "raw")
-    try:
-        return (b64decode(raw, validate=True), media_type or "") if raw is not None else None
-    except ValueError:  # not base64: somebody else's after all
-        return None
-
-
-def _words(status: JsonObject | None) -> bytes | None:
-    """The first part's text of a status message, as a JSON string."""
-    message = _object(status, "message")
-    if message is None or message.kind("parts") != "array":
-        return None
-    parts = elements(message.get("parts") or b"[]", protocol="a2a")
-    if not parts or not parts[0].startswith(b"{"):
-        return None
-    part = scan(parts[0], protocol="a2a")
-    return part.get("text") if part.kind("text") == "string" else None
+    return scan(parts[0], protocol="a2a")
 
 
 def _carried(error: JsonObject) -> bytes | None:

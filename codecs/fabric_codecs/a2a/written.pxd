@@ -15,14 +15,18 @@ cdef struct Lowering:
     bint is_raw  # JSON that goes as bytes
 
 
+cdef tuple open_lowering(Lowering* l, Envelope envelope, tuple losses, list kept)
+cdef dict natives_of(Lowering* l, Envelope envelope)
+cdef bint is_old_kind(object body)
 cdef int put_raw(Lowering* l, bytes raw) except -1
 cdef int put_id(Lowering* l, bytes request_id) except -1
 cdef int put_either(Lowering* l, str given, const Value* value) except -1
 cdef int put_context(Lowering* l, str context_id) except -1
 cdef int put_part(Lowering* l, bytes data) except -1
-cdef int put_metadata(Lowering* l, tuple lost, dict natives, unsigned long long skip, bytes more) except -1
+cdef Py_ssize_t open_metadata(Lowering* l) except -1
+cdef int close_metadata(Lowering* l, Py_ssize_t start, tuple lost, dict natives, unsigned long long skip) except -1
+cdef int put_told_id(Lowering* l) except -1
 cdef int put_message(
     Lowering* l, Envelope envelope, tuple lost, dict natives, str context_id, str task_id, bint is_plain, bint sends
 ) except -1
 cdef bytes spliced(Lowering* l, bytes raw, tuple lost)
-cdef bytes told_id(Lowering* l, bytes more)

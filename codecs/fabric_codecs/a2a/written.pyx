@@ -1,19 +1,65 @@
-# Messages of A2A written: the one part, the metadata, and what else several messages have. Below `lower`.
+# Messages of A2A written: what an envelope holds, the one part, the metadata, and what else several messages have. Below `lower`
+# and `events`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memmove
 
 from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.forms cimport BINARY, TEXT, is_usual_type, put_typed_id
+from fabric_codecs.core.forms cimport BINARY, JSON, TEXT, is_usual_type, judge, put_typed_id
 from fabric_codecs.core.jsonwrite cimport put_string
 from fabric_codecs.core.marks cimport (
-    CORRELATIONID, DATACONTENTTYPE, FABCORR, FABKIND, FABLIVE, FABMETHOD, ID, TYPE, Value,
+    CORRELATIONID, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABLIVE, FABMETHOD, FABVER, ID, TYPE, Value,
 )
-from fabric_codecs.core.told cimport is_text, put_losses, put_marks, put_members, put_rest, put_value_string, with_losses
-from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.told cimport (
+    is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_string, read_told, with_losses,
+)
+from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
 
-from fabric_codecs.core.jsonscan import quote
+from fabric_codecs.a2a.lift import WHOLE
+from fabric_codecs.a2a.numbers import survives_doubles
+from fabric_codecs.core.jsonscan import quote, scan
+from fabric_codecs.translate.losses import Loss, LossCode
+
+cdef frozenset ROOMS = frozenset(("message", "metadata", "params", "request", "result", "rpc"))
+cdef frozenset OLD_KINDS = frozenset(("task", "message", "status-update", "artifact-update"))
+cdef object EXPIRY_UNENFORCED = Loss(
+    LossCode.EXPIRY_UNENFORCED, "expirytime", "told in metadata; an A2A message does not expire"
+)
+cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
+
+cdef enum:
+    FRAME_BYTES = 1024  # what stands around the data has 300 to 900 bytes: grown at once
+
+
+cdef tuple open_lowering(Lowering* l, Envelope envelope, tuple losses, list kept):
+    """What the envelope holds, and what is lost whatever it becomes. `kept` holds what the places point into."""
+    reserve(&l.out, PyBytes_GET_SIZE(envelope.data) + FRAME_BYTES)
+    read_told(envelope, &l.told, kept)
+    judge(&l.form, envelope, &l.told, WHOLE)
+    l.is_old = is_old(l, envelope)
+    l.is_raw = l.form.long_numbers and l.form.form <= JSON and not survives_doubles(envelope.data)
+    if l.form.is_guessed:
+        losses = (*losses, NOT_JSON)
+    return losses if l.told.known[EXPIRYTIME].text == NULL else (*losses, EXPIRY_UNENFORCED)
+
+
+cdef dict natives_of(Lowering* l, Envelope envelope):
+    """The native entries by the rooms of `lift`; None when there are none."""
+    return None if l.told.native.text == NULL else native_rooms(envelope, &l.told, ROOMS)
+
+
+cdef bint is_old(Lowering* l, Envelope envelope) except -1:
+    """Whether something whole is spelled as 0.3 has it."""
+    cdef Value* version = &l.told.known[FABVER]
+    if not l.form.is_whole or is_text(version, b"1.0", 3):
+        return False
+    return is_text(version, b"0.3", 3) or is_old_kind(scan(envelope.data, protocol="a2a"))
+
+
+cdef bint is_old_kind(object body):
+    """Whether an object says what it is as 0.3 does. (It has come by another protocol, which told no version.)"""
+    return body.kind("kind") == "string" and body.text("kind") in OLD_KINDS
 
 
 cdef int put_raw(Lowering* l, bytes raw) except -1:
@@ -64,14 +110,15 @@ cdef int put_part(Lowering* l, bytes data) except -1:
     return put_u8(&l.out, c"}")
 
 
-cdef int put_metadata(Lowering* l, tuple lost, dict natives, unsigned long long skip, bytes more) except -1:
-    """`,"metadata":{...}`: marks, losses, and what was kept; nothing when there is nothing to say."""
+cdef Py_ssize_t open_metadata(Lowering* l) except -1:
+    """Where metadata begin; what is put there before `close_metadata` begins with a comma."""
+    put(&l.out, b',"metadata":{', 13)
+    return l.out.size
+
+
+cdef int close_metadata(Lowering* l, Py_ssize_t start, tuple lost, dict natives, unsigned long long skip) except -1:
+    """The rest of `,"metadata":{...}`: marks, losses, and what was kept; nothing at all when there is nothing to say."""
     cdef Writer* w = &l.out
-    cdef Py_ssize_t start
-    put(w, b',"metadata":{', 13)
-    start = w.size
-    if more is not None:
-        put_raw(l, more)
     skip |= 1ULL << ID | 1ULL << DATACONTENTTYPE | 1ULL << FABLIVE
     if is_usual_type(&l.told):
         skip |= 1ULL << TYPE
@@ -83,10 +130,15 @@ cdef int put_metadata(Lowering* l, tuple lost, dict natives, unsigned long long 
     if w.size == start:
         w.size = start - 13
         return 0
-    if w.data[start] == c",":
-        w.size -= 1
-        memmove(w.data + start, w.data + start + 1, w.size - start)
+    w.size -= 1  # the comma before the first
+    memmove(w.data + start, w.data + start + 1, w.size - start)
     return put_u8(w, c"}")
+
+
+cdef int put_told_id(Lowering* l) except -1:
+    """An event has no id of its own."""
+    put(&l.out, b',"io.agentfabric/id":', 21)
+    return put_value_string(&l.out, &l.told.known[ID])
 
 
 cdef bytes spliced(Lowering* l, bytes raw, tuple lost):
@@ -121,7 +173,7 @@ cdef int put_message(
         skip |= 1ULL << FABMETHOD
     if typed(l):
         skip |= 1ULL << FABCORR
-    put_metadata(l, lost, natives, skip, None)
+    close_metadata(l, open_metadata(l), lost, natives, skip)
     return put_u8(&l.out, c"}")
 
 
@@ -141,16 +193,3 @@ cdef bint typed(Lowering* l) except -1:
         return put_typed_id(&w, &l.told.known[FABCORR])
     finally:
         writer_free(&w)
-
-
-cdef bytes told_id(Lowering* l, bytes more):
-    """An event has no id of its own."""
-    cdef Writer w
-    writer_init(&w)
-    try:
-        put(&w, b'"io.agentfabric/id":', 20)
-        put_value_string(&w, &l.told.known[ID])
-        id = writer_bytes(&w)
-    finally:
-        writer_free(&w)
-    return id if more is None else more + b"," + id

@@ -1,4 +1,4 @@
-"""Reading A2A requests and writing its answers, with the official protobuf model as the judge of both."""
+"""Reading the params of A2A requests, writing cards and errors; the official protobuf model is the judge."""
 
 import base64
 import json
@@ -14,22 +14,12 @@ from a2a.types import (
     Role,
     SendMessageConfiguration,
     SendMessageRequest,
-    StreamResponse,
-    Task,
-    TaskState,
 )
 from google.protobuf.json_format import MessageToJson, ParseDict
 
-from fabric_codecs.a2a.card import CardSkill, card_document, write_card, write_cards
+from fabric_codecs.a2a.card import CardSkill, card_document, version_is_served, write_card, write_cards
 from fabric_codecs.a2a.faults import Fault, error_data
-from fabric_codecs.a2a.model import TERMINAL
-from fabric_codecs.a2a.model import Message as OurMessage
-from fabric_codecs.a2a.model import Part as OurPart
-from fabric_codecs.a2a.model import StreamItem as OurItem
-from fabric_codecs.a2a.model import Task as OurTask
-from fabric_codecs.a2a.model import TaskState as OurState
-from fabric_codecs.a2a.model import TaskStatus as OurStatus
-from fabric_codecs.a2a.wire import read_send, read_task_query, version_is_served, write_item, write_task
+from fabric_codecs.a2a.params import read_parts, read_send, read_task_query
 from fabric_codecs.errors import CodecError
 
 
@@ -79,6 +69,12 @@ def test_null_stands_for_a_member_that_is_not_there() -> None:
         b'"contextId":null,"metadata":null},"configuration":null,"metadata":null}'
     )
     assert (send.message.context_id, send.configuration) == (None, None)
+
+
+def test_parts_are_the_same_whatever_space_stands_between_them() -> None:
+    send = read_send(sent(parts=[{"text": "a"}, {"data": {"n": 1}}]))
+    assert read_parts(b'[ {"text":"a"},{"data":{"n": 1}} ]') == send.message.parts
+    assert read_parts(b'[{"text":"a"},{"data":{"n":2}}]') != send.message.parts
 
 
 def test_data_null_is_content() -> None:
@@ -156,23 +152,6 @@ def test_task_query_without_a_usable_id_or_length_is_refused(params: bytes | Non
 )
 def test_only_major_and_minor_of_a_version_count(header: str, served: bool) -> None:
     assert version_is_served(header) is served
-
-
-def test_task_is_written_as_the_official_model_reads_it() -> None:
-    turn = OurMessage("m-1", "ROLE_USER", (OurPart(text="hi"),), "c-1", "t-1")
-    status = OurStatus(OurState.COMPLETED, "2026-11-21T04:00:00.123456Z")
-    task = OurTask("t-1", "c-1", status, history=(turn,))
-    read = ParseDict(json.loads(write_task(task)), Task())
-    assert (read.id, read.context_id, read.status.state) == ("t-1", "c-1", TaskState.TASK_STATE_COMPLETED)
-    assert read.status.timestamp.nanos == 123456000
-    assert read.history[0].parts[0].text == "hi"
-    item = ParseDict(json.loads(write_item(OurItem(task=task))), StreamResponse())
-    assert item.task == read
-
-
-def test_states_are_those_of_the_official_model() -> None:
-    assert all(TaskState.Value(state.value) for state in OurState)
-    assert {state.name for state in TERMINAL} == {"COMPLETED", "FAILED", "CANCELED", "REJECTED"}
 
 
 def test_card_is_written_as_the_official_model_reads_it() -> None:

@@ -1,42 +1,92 @@
-"""Requests and answers of A2A's JSON-RPC binding (A2A 1.0.1, section 9): bytes <-> the shapes of `model`.
+"""The params of the operations that are served (A2A 1.0.1, 3.1): bytes -> shapes, checked.
 
-`core.jsonrpc` has read the frame, and with it checked that all of it is I-JSON; this module reads `params`
-and writes `result`. What is wrong with them is a CodecError whose `reason` is the code to answer.
+In: the raw `params` of a request that `core.jsonrpc` has read, and with it checked that all of it is I-JSON.
+Out: what an edge has to know before it makes a call; the call itself is made of the bytes, by `call`. Above:
+the edge. What is wrong is a CodecError whose `reason` is the code to answer.
+
+Only members that somebody looks at; others are let be. `data` and `metadata` stay the raw bytes they came in,
+so a number keeps its digits: the official SDK's protobuf values turn each into a double.
 """
 
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
-from fabric_codecs.a2a.faults import Fault
-from fabric_codecs.a2a.model import Message, Part, SendMessage, StreamItem, Task, TaskQuery, is_given
+from fabric_codecs.a2a.card import MEDIA_TYPES
+from fabric_codecs.a2a.faults import Fault, refuse
 from fabric_codecs.bounds import ID_CHARS_MAX
-from fabric_codecs.errors import CodecError
 
 __all__ = [
-    "CARD_PATH",
-    "MEDIA_TYPES",
-    "VERSION",
+    "Json",
+    "Message",
+    "Part",
+    "SendConfiguration",
+    "SendMessage",
+    "TaskQuery",
+    "is_given",
+    "read_parts",
     "read_send",
     "read_task_query",
-    "refuse",
-    "version_is_served",
-    "write_item",
-    "write_task",
 ]
 
-VERSION = "1.0"  # as the A2A-Version header carries it: major and minor only (section 3.6)
-
-CARD_PATH = "/.well-known/agent-card.json"
-MEDIA_TYPES = ("application/json", "text/plain")  # what a call takes and gives
-
-S = TypeVar("S", SendMessage, TaskQuery)
+Json = Raw | UnsetType  # any JSON in its own bytes, or UNSET where the member is not there
 
 
-def version_is_served(header: str) -> bool:
-    """Whether a request's A2A-Version is ours. A patch level does not count; an empty one means 0.3."""
-    major, _, rest = header.strip().partition(".")
-    return f"{major}.{rest.partition('.')[0]}" == VERSION
+def is_given(member: Json) -> TypeGuard[Raw]:
+    """Whether a member stands in the message with a value; ProtoJSON's null is none, except in `data`."""
+    return isinstance(member, Raw) and bytes(member) != b"null"
+
+
+class Part(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
+    """A piece of content: exactly one of `text`, `raw` (base64), `url` and `data` (any JSON)."""
+
+    text: str | None = None
+    raw: str | None = None
+    url: str | None = None
+    data: Json = UNSET
+    media_type: str | None = None
+    filename: str | None = None
+    metadata: Json = UNSET
+
+
+class Message(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
+    """One turn of a conversation."""
+
+    message_id: str = ""
+    role: str = ""
+    parts: tuple[Part, ...] = ()
+    context_id: str | None = None
+    task_id: str | None = None
+    metadata: Json = UNSET
+    extensions: tuple[str, ...] | None = None
+
+
+class SendConfiguration(msgspec.Struct, rename="camel", frozen=True):
+    """What the sender wants of the answer."""
+
+    accepted_output_modes: tuple[str, ...] | None = None
+    history_length: int | None = None
+    return_immediately: bool | None = None
+    task_push_notification_config: Json = UNSET
+
+
+class SendMessage(msgspec.Struct, rename="camel", frozen=True):
+    """The parameters of SendMessage and SendStreamingMessage."""
+
+    message: Message
+    configuration: SendConfiguration | None = None
+    metadata: Json = UNSET
+
+
+class TaskQuery(msgspec.Struct, rename="camel", frozen=True):
+    """The parameters of GetTask, CancelTask and SubscribeToTask."""
+
+    id: str
+    history_length: int | None = None
+
+
+S = TypeVar("S", SendMessage, TaskQuery, tuple[Part, ...])
 
 
 def read_send(params: bytes | None) -> SendMessage:
@@ -58,6 +108,11 @@ def read_send(params: bytes | None) -> SendMessage:
     return send
 
 
+def read_parts(raw: bytes | None) -> tuple[Part, ...]:
+    """The parts of a message, to be compared with those of another. Raises CodecError."""
+    return _read(raw, tuple[Part, ...])
+
+
 def read_task_query(params: bytes | None) -> TaskQuery:
     """The parameters of GetTask, CancelTask and SubscribeToTask. Raises CodecError."""
     query = _read(params, TaskQuery)
@@ -65,21 +120,6 @@ def read_task_query(params: bytes | None) -> TaskQuery:
         raise refuse("params.id is empty: it names the task", Fault.INVALID_PARAMS)
     _check_history_length(query.history_length)
     return query
-
-
-def write_task(task: Task) -> bytes:
-    """The `result` of GetTask and CancelTask."""
-    return msgspec.json.encode(task)
-
-
-def write_item(item: StreamItem) -> bytes:
-    """The `result` of SendMessage, and of each event of a stream."""
-    return msgspec.json.encode(item)
-
-
-def refuse(what: str, fault: Fault, clause: str = "A2A 1.0.1, 5.4") -> CodecError:
-    """The error for a message that cannot be taken, to be raised."""
-    return CodecError(what, protocol="a2a", clause=clause, reason=int(fault))
 
 
 def _read(params: bytes | None, kind: type[S]) -> S:

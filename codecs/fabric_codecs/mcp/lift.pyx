@@ -41,10 +41,10 @@ from fabric_codecs.mcp.message cimport (
     Message, give, give_bytes, give_carried, give_whole, invalid, is_number, raw_of, read_message, take_meta, tell_content, undone,
 )
 from fabric_codecs.mcp.results cimport answer, failure
+from fabric_codecs.translate.losses cimport translation_of
 
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Translation
 
 __all__ = ["WHOLE", "lift"]
 
@@ -63,7 +63,7 @@ def lift(
     open_canonical(&c)
     try:
         take_message(&c, message, source, fresh_id, now_us, target, revision, method)
-        return Translation(envelope_of(&c, "mcp"))
+        return translation_of(envelope_of(&c, "mcp"), ())
     finally:
         close_canonical(&c)
 

@@ -32,10 +32,11 @@ from fabric_codecs.mcp.written cimport (
     MEMBERS, RPC, Lowering, answered, has_member, has_typed_id, put_id, put_meta, put_meta_members, put_text_id, put_uri_path,
     put_whole, request_meta, server_meta, sort_rooms,
 )
+from fabric_codecs.translate.losses cimport Translation, translation_of
 
 from fabric_codecs.core.jsonscan import quote, scan
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.losses import Loss, LossCode
 
 __all__ = ["lower"]
 
@@ -62,7 +63,7 @@ def lower(
         close_canonical(&c)
 
 
-cdef object message_of(
+cdef Translation message_of(
     Canonical* c, str revision, bytes request_id, bytes progress_token, bytes server_info, bytes client_info, tuple losses
 ):
     """`lower`, for `translate`."""
@@ -81,7 +82,7 @@ cdef object message_of(
         lost = dispatch(&l, lost, request_id, progress_token, server_info, client_info)
         put_room(&l.out, c, RPC)
         put_u8(&l.out, c"}")
-        return Translation(writer_bytes(&l.out), lost)
+        return translation_of(writer_bytes(&l.out), lost)
     finally:
         writer_free(&l.out)
 

@@ -10,13 +10,13 @@ Above: `lower`. The way back is `lift`'s.
 """
 
 from libc.stdint cimport uint64_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 from fabric_codecs.core.base64 cimport put_base64
 from fabric_codecs.core.block cimport is_name
-from fabric_codecs.core.canonical cimport Canonical, Native
+from fabric_codecs.core.canonical cimport Canonical, Native, Place
 from fabric_codecs.core.utf8 cimport is_printable_ascii, utf8_fault
-from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16
+from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, reserve
 from fabric_codecs.mqtt.fields cimport unsayable
 from fabric_codecs.mqtt.properties cimport PAYLOAD_FORMAT, USER
 
@@ -44,6 +44,30 @@ cdef int put_string(Writer* w, const unsigned char* text, Py_ssize_t size, str w
     if size and memchr(text, 0, size) != NULL:
         raise unsayable(f"{what} holds U+0000", "1.5.4-2")
     return put_span(w, text, size, what)
+
+
+cdef int put_user(Writer* w, const char* room, Py_ssize_t room_size, const Place* name, const Place* value) except -1:
+    """The user property `<room><name>`, with one look at the room there is. Both are well-formed UTF-8."""
+    cdef Py_ssize_t name_size = room_size + name.size
+    cdef unsigned char* at
+    if value.size and memchr(value.text, 0, value.size) != NULL:
+        raise unsayable("a user property's value holds U+0000", "1.5.4-2")
+    if name_size > FIELD_MAX or value.size > FIELD_MAX:
+        raise unsayable(f"a user property of {name_size} and {value.size} bytes, allowed are {FIELD_MAX} each", "1.5")
+    reserve(w, 5 + name_size + value.size)
+    at = w.data + w.size
+    at[0] = USER
+    at[1] = name_size >> 8
+    at[2] = name_size & 0xFF
+    if room_size:
+        memcpy(at + 3, room, room_size)
+    memcpy(at + 3 + room_size, name.text, name.size)
+    at += 3 + name_size
+    at[0] = value.size >> 8
+    at[1] = value.size & 0xFF
+    memcpy(at + 2, value.text, value.size)
+    w.size += 5 + name_size + value.size
+    return 0
 
 
 cdef int put_size(Writer* w, Py_ssize_t start, str what) except -1:
@@ -90,7 +114,7 @@ cdef bint put_natives(Writer* w, uint64_t* seen, const Canonical* c, list losses
 
 
 cdef bint put_native(Writer* w, uint64_t* seen, const Native* one, list losses) except -1:
-    cdef Py_ssize_t start, stop
+    cdef Py_ssize_t name
     if is_entry(one, b"mqtt.payload_format", 19):
         if not seen[0] >> PAYLOAD_FORMAT & 1:
             begin(w, seen, PAYLOAD_FORMAT)
@@ -98,31 +122,21 @@ cdef bint put_native(Writer* w, uint64_t* seen, const Native* one, list losses) 
         return False
     if is_entry(one, b"mqtt.retain", 11):
         return False
-    put_u8(w, USER)
+    if one.name.size and memchr(one.name.text, 0, one.name.size) != NULL:
+        raise unsayable("a user property's name holds U+0000", "1.5.4-2")
     if not is_text(one):
         put_folded(w, one)
         if HEADER_BINARY not in losses:
             losses.append(HEADER_BINARY)
         return False
-    start = w.size
-    put_u16(w, 0)
-    put_name(w, one)
-    put_size(w, start, "a user property's name")
-    stop = w.size
-    put_span(w, one.value.text, one.value.size, "a user property's value")
-    return is_name(w.data + start + 2, stop - start - 2)
-
-
-cdef int put_name(Writer* w, const Native* one) except -1:
-    if one.name.size and memchr(one.name.text, 0, one.name.size) != NULL:
-        raise unsayable("a user property's name holds U+0000", "1.5.4-2")
-    put(w, one.room, one.room_size)
-    return put(w, one.name.text, one.name.size)
+    name = w.size + 3
+    put_user(w, one.room, one.room_size, &one.name, &one.value)
+    return is_name(w.data + name, one.room_size + one.name.size)
 
 
 cdef int put_folded(Writer* w, const Native* one) except -1:
     cdef Py_ssize_t start
-    put(w, b"\0\x0afab-native", 12)
+    put(w, b"\x26\0\x0afab-native", 13)
     start = w.size
     put_u16(w, 0)
     if one.value.text == NULL:
@@ -130,7 +144,8 @@ cdef int put_folded(Writer* w, const Native* one) except -1:
     else:
         put_base64(w, one.value.text, one.value.size)
     put_u8(w, c":")
-    put_name(w, one)
+    put(w, one.room, one.room_size)
+    put(w, one.name.text, one.name.size)
     return put_size(w, start, "a native entry")
 
 

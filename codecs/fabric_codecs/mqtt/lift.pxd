@@ -6,5 +6,4 @@ from fabric_codecs.mqtt.publish cimport Publish
 cdef tuple take_packet(
     Canonical* c, bytes packet, int version, str fresh_id, str source, int64_t now_us, bint trusted
 )
-cdef int check_headers(const Canonical* c) except -1
 cdef object lift_publish(Publish publish, int version, str fresh_id, str source, int64_t now_us, bint trusted)

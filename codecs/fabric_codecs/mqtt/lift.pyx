@@ -28,7 +28,7 @@ from fabric_codecs.core.canonical cimport (
     UNKNOWN, Canonical, close_canonical, has, hold, is_legal, keep, open_canonical, scratch, tell, tell_base64, tell_data,
     tell_kind, tell_other, tell_str, tell_time, tell_whole, tell_word,
 )
-from fabric_codecs.core.enveloped cimport check_size, envelope_of
+from fabric_codecs.core.enveloped cimport envelope_of
 from fabric_codecs.core.marks cimport (
     DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABEPOCH, FABKIND, FABLIVE, FABLOSS, FABMETHOD, FABPROTO, FABREPLY, FABVER, ID,
     SOURCE, SUBJECT, TIME, attribute_of,
@@ -37,6 +37,7 @@ from fabric_codecs.core.mediatype cimport looks_like, media_type
 from fabric_codecs.core.reader cimport Reader, reader_init
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
+from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.mqtt.fields cimport Span
 from fabric_codecs.mqtt.names cimport NAME_BYTES_MAX, swap_levels
 from fabric_codecs.mqtt.properties cimport (
@@ -91,8 +92,7 @@ cdef object lift_publish(Publish publish, int version, str fresh_id, str source,
     try:
         losses = tell_parts(&c, &parts, version, fresh_id, source, now_us, trusted)
         tell_whole(&c, publish.payload)
-        check_headers(&c)
-        return Translation(envelope_of(&c, "mqtt"), losses)
+        return Translation(enveloped(&c), losses)
     finally:
         close_canonical(&c)
 
@@ -100,17 +100,17 @@ cdef object lift_publish(Publish publish, int version, str fresh_id, str source,
 cdef tuple take_packet(
     Canonical* c, bytes packet, int version, str fresh_id, str source, int64_t now_us, bint trusted
 ):
-    """`lift` of a whole packet, which has to live as long as the canonical; the losses. How much is told beside the payload is
-    for `check_headers`."""
+    """`lift` of a whole packet, which has to live as long as the canonical; the losses. That it tells no more than an envelope
+    holds is not checked (`check_size`)."""
     cdef Parts parts
     read_message(packet, version, &parts)
     return tell_parts(c, &parts, version, fresh_id, source, now_us, trusted)
 
 
-cdef int check_headers(const Canonical* c) except -1:
-    """Raises CodecError, with the reason code, for more than an envelope holds."""
+cdef Envelope enveloped(const Canonical* c):
+    """Raises CodecError, with the reason code, for more beside the data than an envelope holds."""
     try:
-        return check_size(c, "mqtt")
+        return envelope_of(c, "mqtt")
     except CodecError as error:
         raise CodecError(error.what, protocol="mqtt", clause="3.3.2.3", reason=QUOTA_EXCEEDED) from None
 

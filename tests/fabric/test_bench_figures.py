@@ -47,18 +47,56 @@ def test_a_row_shows_medians_ranges_and_ratios() -> None:
 
 
 def test_a_row_without_peers_or_goal_leaves_the_cells_empty() -> None:
-    row = DOCUMENT["rows"][0] | {"against": {}, "goal": None, "met": None}
-    line = rendered([DOCUMENT | {"rows": [row]}]).splitlines()[2]
+    line = shown(row("live.end_to_end", against={}, goal=None, met=None)).splitlines()[2]
     assert line.count("|") == 8
     assert line.endswith("|  |  |  |  |")
 
 
-def test_codecs_and_translations_are_shown_for_one_size() -> None:
-    rows = [DOCUMENT["rows"][0] | {"id": f"translate.mcp.kafka.{size}"} for size in (64, 256, 4096)]
-    shown = rendered([DOCUMENT | {"rows": rows}])
-    assert "translate.mcp.kafka.256" in shown
-    assert "translate.mcp.kafka.64" not in shown
-    assert "translate.mcp.kafka.4096" not in shown
+def row(id: str, **other: Any) -> dict[str, Any]:
+    return DOCUMENT["rows"][0] | {"id": id} | other
+
+
+def shown(*rows: dict[str, Any]) -> str:
+    return rendered([DOCUMENT | {"rows": list(rows)}])
+
+
+def test_codecs_and_translations_are_shown_for_one_size_and_large_pairs() -> None:
+    text = shown(*(row(f"translate.mcp.kafka.{size}") for size in (64, 256, 4096, 65536)))
+    assert "translate.mcp.kafka.256" in text
+    assert "translate.mcp.kafka.65536" in text
+    assert "translate.mcp.kafka.64`" not in text
+    assert "translate.mcp.kafka.4096" not in text
+    assert "codec.kafka.decode.65536" not in shown(row("codec.kafka.decode.65536"))
+
+
+def test_a_large_pair_stands_beside_what_has_to_be_done_alone() -> None:
+    run = {"ours": 9.0, "sdk": 90.0, "floor": 4.0, "scan JSON + copy": 5.0}
+    against = {name: figure for name, figure in run.items() if name != "ours"}
+    text = shown(row("translate.mcp.a2a.65536", ours=9.0, against=against, runs=[run]))
+    assert "| scan JSON + copy 5 (5 to 5) | 1.80 scan JSON + copy |" in text
+
+
+def test_instructions_are_a_column_where_any_were_counted() -> None:
+    counted = {"ours": 27_000, "raw": 8_000}
+    text = shown(row("translate.mcp.a2a.256", instructions=counted), row("translate.mcp.kafka.256"))
+    header, _, first, second = text.splitlines()[:4]
+    assert header.endswith("| met | instructions |")
+    assert first.endswith("| yes | 27,000, raw 8,000 |")
+    assert second.endswith("| yes |  |")
+    assert "instructions" not in shown(row("live.end_to_end"))
+
+
+def test_why_no_instructions_were_counted_is_told() -> None:
+    machine = DOCUMENT["machine"] | {"instructions": "not counted: valgrind is not installed"}
+    assert "instructions not counted: valgrind is not installed" in rendered(
+        [DOCUMENT | {"machine": machine}]
+    )
+
+
+def test_a_small_part_of_a_peer_is_shown_as_a_fraction() -> None:
+    run = {"ours": 2.0, "sdk": 50.0}
+    text = shown(row("translate.mcp.a2a.256", ours=2.0, against={"sdk": 50.0}, runs=[run]))
+    assert "| 1/25.0 SDK |" in text
 
 
 def test_new_figures_replace_old_ones_and_nothing_else() -> None:

@@ -80,3 +80,17 @@ def test_a_figure_that_a_peer_does_not_have_is_not_asked_of_it() -> None:
     result = Result(row, [{"ours": Measured(values={"x": 1.0}), "raw": Measured(values={})}])
     assert result.peers == []
     assert result.document()["against"] == {}
+
+
+def test_a_goal_reads_as_one_would_say_it() -> None:
+    goals = (Goal("sdk", 1 / 15), Goal("raw", 0.8), Goal("scan JSON + copy", 2))
+    row = Row(id="x", what="x", unit="us", better="lower", goals=goals)
+    assert row.goal == "<= 1/15 sdk, <= 0.8 raw, <= 2 (scan JSON + copy)"
+
+
+def test_instructions_stand_beside_the_times_where_they_were_counted() -> None:
+    row = Row(id="x", what="x", unit="us", better="lower")
+    counted = Result(row, [{"ours": Measured(values={"x": 1.0})}], {"ours": 27_000})
+    assert counted.document()["instructions"] == {"ours": 27_000}
+    assert "27,000 instructions" in table([counted])
+    assert "instructions" not in result_of(row, {"ours": 1.0}).document()

@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from fabric_bench import runner
+from fabric_bench.codec_work import PAIRS
+from fabric_bench.peers import sdk
 from fabric_bench.plans import DurablePlan, Place, Specimen
-from fabric_bench.scenarios import call, catchup, durable, join, live, queue, register, storm
+from fabric_bench.scenarios import call, catchup, durable, join, live, queue, register, storm, translate
 from fabric_bench.worker import RunFailed, Worker
 
 ROWS = {
@@ -26,6 +28,12 @@ ROWS = {
         f"storm.{name}{kind}": set()
         for name in ("neighbour_p99_ratio", "jain", "node_mb", "recovery_s")
         for kind in ("", ".colliding", ".apart")
+    },
+    "translate": {
+        **{f"translate.{source}.{target}.64": {"sdk", "floor"} for source, target in PAIRS},
+        **{f"codec.{name}.{way}.64": {"sdk", "floor"} for name in sdk.DECODE for way in ("decode", "encode")},
+        **{f"codec.mqtt311.{way}.64": {"floor"} for way in ("decode", "encode")},
+        "translate.different.256": {"same"},
     },
     "join": {key: set() for key in ("join.p99_ms", "join.publish_flatness", "join.spread", "join.even")},
 }
@@ -47,6 +55,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storm, "IDLE_QUICK_S", 2.0)
     monkeypatch.setattr(storm, "STORM_QUICK_S", 1.0)
     monkeypatch.setattr(storm, "AFTER_QUICK_S", 1.0)
+    monkeypatch.setattr(translate, "SIZES", (64,))
+    monkeypatch.setattr(translate, "DIFFERENT", 20)
+    monkeypatch.setattr(translate, "SLICE_QUICK_S", 0.0)
     monkeypatch.setattr(join, "MESSAGES_QUICK", 2000)
     monkeypatch.setattr(join, "JOINS", 20)
 

@@ -1,196 +1,137 @@
 """`translate.<source>.<target>.<bytes>` and `codec.<protocol>.<decode|encode>.<bytes>`: us per message.
 
-All twenty pairs and every codec, with 64 B to 64 KiB of data and six headers or their like. Against the way
-through the official SDKs (`peers.sdk`) and the floor (`floors.raw_codec`): msgspec with raw pass-through for
-JSON, one scan and one copy for the rest. `codec.mqtt5` is against the `mqtt5` codec in Rust, `codec.kafka`
-against aiokafka's Cython. One process, no server. Every translation is opened again and its data compared
-before anything is timed. Above: runner.
+All twenty pairs and every codec, with 64 B to 64 KiB of JSON and six headers or their like; at 64 KiB also
+text and bytes, which JSON has to wrap. Against the way through the official SDKs (`peers.sdk`) and a floor:
+msgspec with raw pass-through, or a scan and a copy; at 64 KiB what has to be done to every byte, too.
+`codec.mqtt5` is against the `mqtt5` codec in Rust, `codec.kafka` against aiokafka's Cython.
+`translate.different.256` is what a thousand different messages take by a multiple of the same one a thousand
+times, in the pair where it is most. One process, no server. Every translation is opened again and its data
+compared before anything is timed. Above: runner. Below: codec_work, instructions.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, get_args
+from collections.abc import Callable, Iterable
+from itertools import repeat
+from typing import Any
 
-from fabric_bench.floors.raw_codec import FLOOR
+from fabric_bench.codec_work import BARE_SIZE, PAIRS, SIZES, Part, Task, each, tasks, translation
+from fabric_bench.instructions import count
+from fabric_bench.messages import FORMS, FRESH_ID, NOW_US, ORIGIN, TOPIC, different, specimens
 from fabric_bench.peers import sdk
 from fabric_bench.place import Server
 from fabric_bench.plans import Measured
 from fabric_bench.report import Goal, Result, Row, in_turn
-from fabric_codecs.kafka.builder import BatchBuilder
-from fabric_codecs.kafka.records import Record, decode_batch
-from fabric_codecs.mqtt.encode import encode
-from fabric_codecs.mqtt.packets import Publish
-from fabric_codecs.mqtt.properties import Properties
-from fabric_codecs.mqtt.wire import decode
 from fabric_codecs.translate.lift import Protocol, lift
-from fabric_codecs.translate.lower import lower
 from fabric_codecs.translate.message import translate
 
 __all__ = ["run"]
 
-SIZES = (64, 256, 4096, 65536)
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-NOW_US = 1_790_000_000_000_000
-KNOWN: dict[str, Any] = {
-    "origin": "/nats/bench",
-    "now_us": NOW_US,
-    "fresh_id": "e-1",
-    "topic": "greenhouse.heat",
-}
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SLICE_S, SLICE_QUICK_S = 0.05, 0.006  # how long one participant is timed in one round
-SDK_TIMES = 15
-WORST_US = 1.5
-
-Work = Callable[[], object]
+STRETCHES = 5
+GOAL_SIZE, WORST_US, SDK_TIMES = 256, 1.5, 15
+BARE_TIMES = 2  # what a pair may take of what has to be done to every byte
+DIFFERENT = 1000
 
 
 async def run(server: Server, *, rounds: int, quick: bool) -> list[Result]:
     """All rows. The server takes no part: codecs know none."""
     slice_s = SLICE_QUICK_S if quick else SLICE_S
+    _check()
+    counted = await count(SIZES)
+    server.what["instructions"] = counted.by
     results = []
-    for size in SIZES:
-        messages = specimens(size)
-        for source in PROTOCOLS:
-            for target in PROTOCOLS:
-                if source != target:
-                    row, parts = _pair(source, target, size, messages[source])
-                    results.append(await _measured(row, parts, rounds, slice_s))
-        for protocol in PROTOCOLS:
-            for row, parts in _codec(protocol, size, messages[protocol]):
-                results.append(await _measured(row, parts, rounds, slice_s))
-    return results
+    for task in (task for size in SIZES for task in tasks(size)):
+        rounds_done = await _timed(task.row, _with_sdk(task), rounds, slice_s)
+        row = Row(id=task.row, what=task.what, unit="us", better="lower", goals=_goals(task))
+        results.append(Result(row, rounds_done, counted.rows.get(task.row, {})))
+    return [*results, await _different(rounds, slice_s)]
 
 
-def specimens(size: int) -> dict[Protocol, bytes]:
-    """One message of each protocol with that much data: a call, or a reading in six headers."""
-    head, tail = b'{"zone":"north","celsius":21.5,"text":"', b'"}'
-    data = head + b"x" * max(0, size - len(head) - len(tail)) + tail
-    user = (
-        ("specversion", "1.0"),
-        ("id", "reading-7"),
-        ("type", "com.example.reading"),
-        ("source", "/nats/t1"),
-        ("correlationid", "talk-1"),
-        ("traceparent", TRACE),
-    )
-    headers: list[tuple[str, bytes | None]] = [("content-type", b"application/json")]
-    headers += [(f"ce_{name}", value.encode()) for name, value in user]
-    batch = BatchBuilder(0)
-    batch.add(Record(0, NOW_US // 1000, b"north", data, headers))
-    properties = Properties(content_type="application/json", user=user)
-    return {
-        "mcp": (
-            b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"greenhouse.heat","arguments":%b,"_meta":'
-            b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},'
-            b'"traceparent":"%b","io.agentfabric/conversation":"talk-1"}}}'
+def _check() -> None:
+    """All data arrives as it was sent, whichever way."""
+    for form in FORMS:
+        messages = specimens(GOAL_SIZE, form)
+        for source, target in PAIRS:
+            sent, translated = _data(messages[source], source), _translated(messages[source], source, target)
+            if _data(translated, target) != sent:
+                raise AssertionError(f"from {source} to {target}, {form} did not arrive as it was sent")
+
+
+def _data(message: bytes, protocol: Protocol) -> bytes:
+    return lift(message, protocol, origin=ORIGIN, now_us=NOW_US, fresh_id=FRESH_ID, topic=TOPIC).message.data
+
+
+def _translated(message: bytes, source: Protocol, target: Protocol) -> bytes:
+    return translate(
+        message, source, target, origin=ORIGIN, now_us=NOW_US, fresh_id=FRESH_ID, topic=TOPIC
+    ).message
+
+
+def _with_sdk(task: Task) -> dict[str, Part]:
+    """The parts of a task, and of who uses SDKs: JSON only, as they wrap nothing else by themselves."""
+    source, message = task.source, task.parts["ours"].one
+    if task.target is not None:
+        return (
+            task.parts if task.form != "json" else task.parts | {"sdk": _by_sdk(source, task.target, message)}
         )
-        % (data, TRACE.encode()),
-        "a2a": (
-            b'{"jsonrpc":"2.0","id":"r-7","method":"SendMessage","params":{"message":{"messageId":"m-1","role":'
-            b'"ROLE_USER","contextId":"talk-1","parts":[{"data":%b,"mediaType":"application/json"}],"metadata":'
-            b'{"io.agentfabric/subject":"greenhouse.heat"}}}}'
-        )
-        % data,
-        "mqtt5": encode(Publish("greenhouse/heat", data, properties=properties), 5),
-        "mqtt311": encode(Publish("greenhouse/heat", data), 4),
-        "kafka": batch.build(),
-    }
+    if source not in sdk.DECODE:
+        return task.parts
+    if ".decode." in task.row:
+        return task.parts | {"sdk": Part(each(sdk.DECODE[source]), message)}
+    thing = sdk.to_encode(source, specimens(task.size)[source])
+    return task.parts | {"sdk": Part(each(sdk.ENCODE[source]), thing)}
 
 
-def _pair(source: Protocol, target: Protocol, size: int, message: bytes) -> tuple[Row, dict[str, Work]]:
-    goals = (Goal("", WORST_US), Goal("sdk", 1 / SDK_TIMES)) if size == 256 else ()
-    row = Row(
-        id=f"translate.{source}.{target}.{size}",
-        what=f"{source} to {target}, {size} B of data",
-        unit="us",
-        better="lower",
-        goals=goals,
-    )
-    _check(source, target, message)
+def _by_sdk(source: Protocol, target: Protocol, message: bytes) -> Part:
     read, write = sdk.READ[source], sdk.WRITE[target]
-    floor = FLOOR[source]
-    return row, {
-        "ours": lambda: translate(message, source, target, **KNOWN),
-        "sdk": lambda: write(read(message)),
-        "floor": lambda: floor(message),
-    }
+
+    def work(messages: Iterable[bytes]) -> None:
+        for message in messages:
+            write(read(message))
+
+    return Part(work, message)
 
 
-def _check(source: Protocol, target: Protocol, message: bytes) -> None:
-    sent = lift(message, source, **KNOWN).message.data
-    translated = translate(message, source, target, **KNOWN).message
-    if lift(translated, target, **KNOWN).message.data != sent:
-        raise AssertionError(f"from {source} to {target} the data did not arrive as it was sent")
+def _goals(task: Task) -> tuple[Goal, ...]:
+    if task.target is None:
+        return (Goal("sdk", 1.0),) if task.source in ("mqtt5", "kafka") else ()
+    if task.size == BARE_SIZE:
+        return tuple(Goal(name, BARE_TIMES) for name in task.parts if name not in ("ours", "floor"))
+    return (Goal("", WORST_US), Goal("sdk", 1 / SDK_TIMES)) if task.size == GOAL_SIZE else ()
 
 
-def _codec(protocol: Protocol, size: int, message: bytes) -> list[tuple[Row, dict[str, Work]]]:
-    goals = (Goal("sdk", 1.0),) if protocol in ("mqtt5", "kafka") else ()
-    decoding, encoding = _ours(protocol, message)
-    floor = FLOOR[protocol]
-    parts: dict[str, dict[str, Work]] = {
-        "decode": {"ours": decoding, "floor": lambda: floor(message)},
-        "encode": {"ours": encoding, "floor": lambda: floor(message)},
-    }
-    if protocol in sdk.DECODE:
-        read = sdk.DECODE[protocol]
-        parts["decode"]["sdk"] = lambda: read(message)
-        parts["encode"]["sdk"] = sdk.ENCODE[protocol](message)
-    return [(_codec_row(protocol, what, size, goals), found) for what, found in parts.items()]
-
-
-def _codec_row(protocol: Protocol, what: str, size: int, goals: tuple[Goal, ...]) -> Row:
-    return Row(
-        id=f"codec.{protocol}.{what}.{size}",
-        what=f"{what} {protocol}, {size} B of data",
-        unit="us",
-        better="lower",
-        goals=goals,
-    )
-
-
-def _ours(protocol: Protocol, message: bytes) -> tuple[Work, Work]:
-    """Bytes to what a program works with, and back: a packet, records, an envelope where JSON is a form."""
-    if protocol in ("mqtt5", "mqtt311"):
-        version = 5 if protocol == "mqtt5" else 4
-        read = decode(message, version)
-        assert isinstance(read, Publish)
-        fields = read.properties.asdict()
-        packet = Publish(read.topic, read.payload, properties=Properties(**fields))  # as a program builds it
-        return lambda: decode(message, version), lambda: encode(packet, version)
-    if protocol == "kafka":
-        record = decode_batch(message).records[0]
-        return lambda: decode_batch(message).records, lambda: _built(record)
-    envelope = lift(message, protocol, **KNOWN).message
-    return lambda: lift(message, protocol, **KNOWN), lambda: lower(envelope, protocol, now_us=NOW_US)
-
-
-def _built(record: Record) -> bytes:
-    batch = BatchBuilder(0)
-    batch.add(record)
-    return batch.build()
-
-
-async def _measured(row: Row, parts: dict[str, Work], rounds: int, slice_s: float) -> Result:
-    def timed(work: Work) -> Callable[[], Any]:
+async def _timed(row: str, parts: dict[str, Part], rounds: int, slice_s: float) -> list[dict[str, Measured]]:
+    def timed(part: Part) -> Callable[[], Any]:
         async def one() -> Measured:
-            return Measured(values={row.id: _per_call_us(work, slice_s)})
+            return Measured(values={row: _per_message_us(part, slice_s)})
 
         return one
 
-    return Result(row, await in_turn(rounds, {name: timed(work) for name, work in parts.items()}))
+    return await in_turn(rounds, {name: timed(part) for name, part in parts.items()})
 
 
-def _per_call_us(work: Work, slice_s: float) -> float:
-    """The best of five stretches that fill the slice: what else the machine does only ever adds."""
-    clock = time.perf_counter
-    begun = clock()
-    work()
-    count = max(1, int(slice_s / 5 / max(clock() - begun, 1e-7)))
-    best = float("inf")
-    for _ in range(5):
-        begun = clock()
-        for _ in range(count):
-            work()
-        best = min(best, (clock() - begun) / count)
-    return best * 1e6
+def _per_message_us(part: Part, slice_s: float) -> float:
+    """The best of the stretches that fill the slice: what else the machine does only ever adds."""
+    once_s = _took_s(part, 1)
+    number = max(1, int(slice_s / STRETCHES / max(once_s, 1e-7)))
+    return min(_took_s(part, number) for _ in range(STRETCHES)) / number * 1e6
+
+
+def _took_s(part: Part, number: int) -> float:
+    begun = time.perf_counter()
+    part.work(repeat(part.one, number))
+    return time.perf_counter() - begun
+
+
+async def _different(rounds: int, slice_s: float) -> Result:
+    """One message again and again spoils caches of names and guesses of branches: the pair for which a
+    thousand different ones make the largest difference."""
+    many, single = different(DIFFERENT, GOAL_SIZE), specimens(GOAL_SIZE)
+    name, unit = f"translate.different.{GOAL_SIZE}", f"us per {DIFFERENT:,}"
+    results = []
+    for source, target in PAIRS:
+        work = each(translation(source, target))  # over lists of messages
+        parts = {"ours": Part(work, many[source]), "same": Part(work, [single[source]] * DIFFERENT)}
+        row = Row(name, f"{source} to {target}, different messages", unit, better="lower")
+        results.append(Result(row, await _timed(name, parts, rounds, slice_s)))
+    return max(results, key=lambda result: result.median("ours") / result.median("same"))

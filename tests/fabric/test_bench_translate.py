@@ -1,0 +1,120 @@
+"""The bench of codecs: everybody carries the same, floors do what a pair has to, instructions are counted."""
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from fabric_bench.codec_work import BARE_SIZE, PAIRS, tasks
+from fabric_bench.floors.raw_codec import bare, must_do
+from fabric_bench.instructions import FEW, MANY, by_row, count
+from fabric_bench.messages import FORMS, Form, data_of, different, specimens
+from fabric_bench.peers import sdk
+from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_the_way_through_sdks_carries_what_a_message_says(source: Protocol, target: Protocol) -> None:
+    read = sdk.READ[source](specimens(256)[source])
+    arrived = sdk.READ[target](sdk.WRITE[target](read))
+    assert json_of(arrived.get_data()) == json_of(read.get_data()) == json.loads(data_of(256))
+    assert arrived.get_subject() == read.get_subject() == "greenhouse.heat"
+    if target != "mqtt311":
+        assert arrived.get_id() == read.get_id()
+        for name in ("traceparent", "correlationid"):
+            assert arrived.get_extension(name) == read.get_extension(name)
+            assert (read.get_extension(name) is None) == (source == "mqtt311")
+
+
+def json_of(data: Any) -> Any:
+    return json.loads(data) if isinstance(data, bytes) else data
+
+
+@pytest.mark.parametrize("protocol", sdk.DECODE)
+def test_what_an_sdk_encodes_is_what_it_has_decoded(protocol: Protocol) -> None:
+    written = sdk.ENCODE[protocol](sdk.to_encode(protocol, specimens(256)[protocol]))
+    assert json.loads(lifted_data(written, protocol)) == json.loads(data_of(256))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [64, 65536])
+def test_all_specimens_of_a_form_carry_the_same_data(size: int, form: Form) -> None:
+    assert len(data_of(size, form)) == size
+    for protocol, message in specimens(size, form).items():
+        assert lifted_data(message, protocol) == data_of(size, form)
+
+
+def lifted_data(message: bytes, protocol: Protocol) -> bytes:
+    return lift(message, protocol, origin="/t", now_us=1, fresh_id="e-1", topic="a").message.data
+
+
+def test_a_thousand_different_messages_are_different_and_the_same_in_every_run() -> None:
+    messages = different(1000, 256)
+    assert messages.keys() == set(PROTOCOLS)
+    assert messages == different(1000, 256)
+    for protocol, found in messages.items():
+        assert len(set(found)) == 1000
+        assert {lifted_data(message, protocol)[:9] for message in found} == {b'{"zone":"'}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "form", "steps"),
+    [
+        ("mcp", "a2a", "json", ("scan JSON", "copy")),
+        ("mcp", "kafka", "json", ("scan JSON", "check batch", "copy")),
+        ("mqtt5", "kafka", "json", ("check batch", "copy")),
+        ("mqtt311", "kafka", "json", ("scan JSON", "check batch", "copy")),
+        ("mqtt5", "mqtt311", "json", ("scan bytes", "copy")),
+        ("mqtt5", "a2a", "text", ("write escapes", "copy")),
+        ("a2a", "mqtt5", "text", ("read escapes", "copy")),
+        ("kafka", "mcp", "binary", ("write base64", "check batch", "copy")),
+        ("mcp", "mqtt311", "binary", ("read base64", "copy")),
+    ],
+)
+def test_a_pair_does_to_every_byte_what_its_data_needs(
+    source: Protocol, target: Protocol, form: Form, steps: tuple[str, ...]
+) -> None:
+    assert must_do(source, target, form) == steps
+    name, floor, given = bare(source, target, 4096, form)
+    assert name == " + ".join(steps)
+    floor(given)
+
+
+def test_large_pairs_stand_beside_what_has_to_be_done_and_only_unlike_ones_wrap() -> None:
+    rows = {task.row: task.parts.keys() for task in tasks(BARE_SIZE)}
+    assert rows["translate.mcp.a2a.65536"] == {"ours", "floor", "scan JSON + copy"}
+    assert rows["translate.mqtt5.mcp.65536.binary"] == {"ours", "write base64 + copy"}
+    assert "translate.mcp.a2a.65536.binary" not in rows
+    assert "translate.mqtt5.kafka.65536.text" not in rows
+    assert len(rows) == 20 + 24 + 10
+
+
+def test_instructions_are_those_of_a_message_without_its_loop() -> None:
+    loop = [900, 50 + FEW * 10, 50 + MANY * 10]
+    ours = [900, 50 + FEW * 310, 50 + MANY * 310]
+    floor = [900, 50 + FEW * 60, 50 + MANY * 60]
+    assert by_row([("a", "ours"), ("a", "floor")], loop + ours + floor) == {"a": {"ours": 300, "floor": 50}}
+
+
+async def test_without_valgrind_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    counted = await count([64])
+    assert counted.by == "not counted: valgrind is not installed"
+    assert counted.rows == {}
+
+
+async def test_a_valgrind_that_cannot_run_python_is_told_and_fails_no_bench(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/false")
+    counted = await count([64])
+    assert counted.by.startswith("not counted: ")
+    assert "non-zero exit status 1" in counted.by
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="counts with valgrind")
+async def test_valgrind_marks_each_loop() -> None:
+    counted = await count([])
+    assert counted.by.startswith("counted by valgrind")
+    assert counted.rows == {}

@@ -57,8 +57,8 @@ def test_attributes_become_headers_as_the_cloudevents_binding_says(envelope):
             ("content-type", b"application/json"),
             ("ce_specversion", b"1.0"),
             ("ce_id", b"7"),
-            ("ce_source", b"/mqtt/dev-1"),
             ("ce_type", b"io.agentfabric.event"),
+            ("ce_source", b"/mqtt/dev-1"),
             ("ce_subject", b"greenhouse/north"),
             ("ce_fabkind", b"event"),
             ("ce_traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
@@ -113,7 +113,7 @@ def test_native_entries_of_any_number_come_back_also_as_others_pack_them(count):
     native = [("n" * (40 if count < 20 else 1), b"v")] * count
     packed = f"Fab-Native: {b64encode(msgspec.msgpack.encode(native)).decode()}\r\n".encode()
     block = b"NATS/1.0\r\nce-id: 1\r\n" + packed + b"\r\n"
-    assert lower(Envelope.from_nats(b"fab.k.t.0", block, b""), 0, 0).message.headers[1:] == native
+    assert lower(Envelope.from_nats(b"fab.k.t.0", block, b""), 0, 0).message.headers[2:] == native
 
 
 def test_data_that_is_there_is_not_lost_to_a_word_that_it_is_null():

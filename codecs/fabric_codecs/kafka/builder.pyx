@@ -1,4 +1,4 @@
-"""Record batches v2 written; `records` shows their form.
+"""Record batches v2 written; `fields` shows their form.
 
 In: records, one by one. Out: the bytes of a batch, compressed or not. Above: the edge's deliver. Below: `compression`, `core`.
 Each record is sized first, then written in one pass into memory that is known to have room.
@@ -13,18 +13,18 @@ from fabric_codecs.core.varint cimport poke_varint, varint_size
 from fabric_codecs.core.writer cimport (
     Writer, poke_u32, put, put_u16, put_u32, put_u64, put_u8, reserve, writer_bytes, writer_free, writer_init
 )
-from fabric_codecs.kafka.records cimport (
-    CODEC_BITS, CONTROL, CRC_AT, INVALID_RECORD, LENGTH_AT, LOG_APPEND_TIME, MAGIC, RECORDS_AT, SUMMED_AT,
-    TRANSACTIONAL, Record, wrong
+from fabric_codecs.kafka.fields cimport (
+    CODEC_BITS, CONTROL, CRC_AT, HEADERS_MAX, INVALID_RECORD, LENGTH_AT, LOG_APPEND_TIME, MAGIC, RECORDS_AT, SUMMED_AT,
+    TRANSACTIONAL, wrong,
 )
+from fabric_codecs.kafka.records cimport Record
 
-from fabric_codecs.bounds import KAFKA_HEADERS_MAX, KAFKA_RECORDS_MAX
+from fabric_codecs.bounds import KAFKA_RECORDS_MAX
 from fabric_codecs.kafka.compression import Codec, deflate
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
-cdef Py_ssize_t HEADERS_MAX = KAFKA_HEADERS_MAX
 cdef Py_ssize_t RECORDS_MAX = KAFKA_RECORDS_MAX
 
 

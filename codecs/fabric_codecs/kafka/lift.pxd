@@ -1,5 +1,7 @@
-from fabric_codecs.kafka.records cimport Record
+# Lifting a batch of one record, without the way through Python; see lift.pyx.
 
-cdef object lift_record(
-    Record record, str topic, int partition, object offset, str source, str fresh_id, frozenset withheld
-)
+from fabric_codecs.core.canonical cimport Canonical
+
+cdef int take_batch(
+    Canonical* c, bytes message, str topic, int partition, str source, str fresh_id, bint trusted
+) except -1

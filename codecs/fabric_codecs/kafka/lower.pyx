@@ -1,65 +1,69 @@
-"""Lower: a stored Envelope -> the record that a Kafka consumer reads.
+"""Lower: a canonical message -> the record that a Kafka consumer reads.
 
-In: an envelope, its offset and when it was stored. Out: `Translation[Record]`, or the bytes of a batch of that one record.
-Above: the edge's deliver, `translate`. Below: `records`, `builder`. What the record says is collected where it stands in the
-header block; only then it becomes objects, or bytes.
+In: a Canonical, or the Envelope that says the same; the record's offset, and when it was stored. Out: `Translation[Record]`,
+or the bytes of a batch of that one record. Above: the edge's deliver, `translate`. Below: `fields`, `builder`, `core`.
 CloudEvents 1.0, Kafka protocol binding 3.2 (binary mode), and what stands outside of it:
 
     value            data, as it is; null when it is empty and `fabnull` is "value"
     key              the first native entry when it is called `kafka.key`, else `partitionkey`, else null
     timestamp        when it was stored
     content-type     datacontenttype, as the first header
-    ce_<name>        every other attribute, in the order stored; the key's `partitionkey` too (binding, 3.1)
-    traceparent      the hop's, from the carrier; the one in `ce_traceparent` is where the chain began
-    fab-<name>       the carrier's `Fab-<Name>` lines: what the journal noted about a crossing
+    ce_specversion   1.0, unless there is no attribute at all
+    ce_<name>        every other attribute, in the order of `core.marks`, those of other vocabularies behind them; the key's
+                     `partitionkey` too (binding, 3.1); in `ce_fabloss` losses so far and those of this step
     <native name>    the native entries, in order, with duplicates and nulls
-    ce_fabloss       losses so far and those of this step
+    fab-<name>       the carrier's `Fab-<Name>` lines: what the journal noted about a crossing
+    traceparent      the hop's, from the carrier, behind any older one, for clients take the last of a name; the one in
+                     `ce_traceparent` is where the chain began
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport INT32_MAX, uint32_t, uint64_t
-from libc.string cimport memchr, memcmp, memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memset
 
-from fabric_codecs.core.base64 cimport put_unbase64
-from fabric_codecs.core.block cimport (
-    Entries, Entry, Line, Lines, entries_of, lines_of, next_entry, next_line, put_unescaped
-)
-from fabric_codecs.core.marks cimport (
-    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABLOSS, FABNULL, PARTITIONKEY, attribute_of
+from fabric_codecs.core.block cimport Line
+from fabric_codecs.core.canonical cimport (
+    OTHERS_MAX, Canonical, Native, Place, close_canonical, data_of, has, hold, keep, open_canonical, says,
 )
 from fabric_codecs.core.crc32c cimport crc32c
-from fabric_codecs.core.utf8 cimport utf8_fault
-from fabric_codecs.core.varint cimport poke_varint, varint_size
-from fabric_codecs.core.writer cimport (
-    Writer, poke_u32, put, reserve, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.enveloped cimport read_envelope
+from fabric_codecs.core.marks cimport (
+    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABLOSS, FABNULL, PARTITIONKEY, Lead, leads,
 )
+from fabric_codecs.core.varint cimport poke_varint, varint_size
+from fabric_codecs.core.writer cimport Writer, poke_u32, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
-from fabric_codecs.kafka.records cimport CRC_AT, LENGTH_AT, RECORDS_AT, SUMMED_AT, Record
+from fabric_codecs.kafka.fields cimport (
+    BASE_TIMESTAMP_AT, CRC_AT, HEADERS_MAX, LENGTH_AT, MAX_TIMESTAMP_AT, RECORDS_AT, SUMMED_AT,
+)
+from fabric_codecs.kafka.records cimport Record, name_at
+from fabric_codecs.translate.losses cimport translation_of
 
-from fabric_codecs.bounds import KAFKA_HEADERS_MAX
-from fabric_codecs.envelope import ATTRIBUTES
 from fabric_codecs.kafka.builder import BatchBuilder
-from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
+from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
 
 cdef tuple UNENFORCED = (
     Loss(LossCode.EXPIRY_UNENFORCED, "expirytime", "told in ce_expirytime; Kafka keeps records by the topic's age alone"),
 )
+cdef Place header_name[ATTRIBUTES_COUNT + 1]  # by attribute
+cdef enum:
+    SPECVERSION = ATTRIBUTES_COUNT
 
 
 cdef list header_names():
-    cdef list names = [None] * ATTRIBUTES_COUNT
-    cdef bytes attribute
+    cdef const Lead* lead = leads()
+    cdef bytes name
     cdef int which
-    for name in ATTRIBUTES:
-        attribute = name.encode()
-        which = attribute_of(<const unsigned char*>PyBytes_AS_STRING(attribute), PyBytes_GET_SIZE(attribute))
-        if which >= 0:
-            names[which] = f"ce_{name}"
-    names[DATACONTENTTYPE] = "content-type"
+    cdef list names = [b"ce_" + lead[which].name[:lead[which].name_size] for which in range(ATTRIBUTES_COUNT)]
+    names.append(b"ce_specversion")
+    names[DATACONTENTTYPE] = b"content-type"
+    for which, name in enumerate(names):
+        header_name[which].text = <const unsigned char*>PyBytes_AS_STRING(name)
+        header_name[which].size = PyBytes_GET_SIZE(name)
     return names
 
-cdef list HEADERS = header_names()  # by attribute
+
+cdef list HEADER_NAMES = header_names()  # keeps what `header_name` points to
 
 
 cdef bytes built(Record record):
@@ -68,269 +72,163 @@ cdef bytes built(Record record):
     return batch.build()
 
 
-cdef enum:
-    BASE_TIMESTAMP_AT = 27
-    MAX_TIMESTAMP_AT = 35
-    HEADERS_USUAL = 24
-cdef Py_ssize_t HEADERS_MAX = KAFKA_HEADERS_MAX
 cdef bytes HEAD = built(Record(0, 0, None, None, []))[:RECORDS_AT]  # of any batch of one, but for its length, times and checksum
 
 
-cdef struct Header:
-    int which  # the attribute it is; -1 for none of the fabric's own
-    bint is_attribute  # then `ce_` comes before the name
-    const unsigned char* name
-    Py_ssize_t name_size
-    const unsigned char* value  # NULL is null
-    Py_ssize_t size
+cdef struct Lowered:  # a record, as places; its headers are those two arrays, one behind the other
+    Place key  # a text of NULL is null
+    Place value
+    int count
+    Native header[ATTRIBUTES_COUNT + 1 + OTHERS_MAX]
+    int natives
+    const Native* native
 
 
-cdef struct Lowered:
-    # One record on its way.
-    Writer headers  # an array of Header
-    Writer natives  # likewise, of the native entries
-    Writer packed  # what those point into
-    const unsigned char* key  # NULL is null
-    Py_ssize_t key_size
-    const unsigned char* losses
-    Py_ssize_t losses_size
-    bint expires, is_null, has_natives
+# ---- what the record says
 
 
-cdef inline Header* headers_in(Writer* w) noexcept nogil:
-    return <Header*>w.data
+cdef inline void add(Lowered* to, const char* room, Py_ssize_t room_size, const Place* name, const Place* value) noexcept nogil:
+    cdef Native* header = &to.header[to.count]
+    to.count += 1
+    header.room = room
+    header.room_size = room_size
+    header.name = name[0]
+    header.value = value[0]
 
 
-cdef inline Py_ssize_t count_of(const Writer* w) noexcept nogil:
-    return w.size // <Py_ssize_t>sizeof(Header)
+cdef void add_attributes(Canonical* c, Lowered* to) noexcept nogil:
+    cdef Place version
+    cdef int which
+    if has(c, DATACONTENTTYPE):
+        add(to, b"", 0, &header_name[DATACONTENTTYPE], &c.known[DATACONTENTTYPE])
+    if c.seen or c.others:
+        version.text = <const unsigned char*><const char*>b"1.0"
+        version.size = 3
+        add(to, b"", 0, &header_name[SPECVERSION], &version)
+    for which in range(ATTRIBUTES_COUNT):
+        if has(c, which) and which != DATACONTENTTYPE:
+            add(to, b"", 0, &header_name[which], &c.known[which])
+    for which in range(c.others):
+        add(to, b"ce_", 3, &c.other[which].name, &c.other[which].value)
 
 
-cdef inline int append(
-    Writer* to, int which, bint is_attribute, const unsigned char* name, Py_ssize_t name_size, const unsigned char* value,
-    Py_ssize_t size,
-) except -1:
-    cdef Header header
-    header.which = which
-    header.is_attribute = is_attribute
-    header.name = name
-    header.name_size = name_size
-    header.value = value
-    header.size = size
-    return put(to, &header, sizeof(Header))
+cdef inline bint is_key(const Native* first) noexcept nogil:
+    return first.room_size == 0 and first.name.size == 9 and memcmp(first.name.text, b"kafka.key", 9) == 0
 
 
-cdef inline const unsigned char* text_in(bytes value):
-    return NULL if value is None else <unsigned char*>PyBytes_AS_STRING(value)
+cdef void add_natives(Canonical* c, Lowered* to) noexcept nogil:
+    """They, and the key, which may be the first of them; further back it is a header that somebody called so."""
+    to.natives = c.natives
+    to.native = c.native
+    to.key.text = NULL
+    to.key.size = 0
+    if c.natives and is_key(c.native):
+        to.key = c.native.value
+        to.natives -= 1
+        to.native += 1
+    elif has(c, PARTITIONKEY):
+        to.key = c.known[PARTITIONKEY]
 
 
-cdef int append_kept(Writer* to, bytes name, bytes value, list kept) except -1:
-    kept.append((name, value))
-    return append(
-        to, -1, False, <const unsigned char*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
-        text_in(value), 0 if value is None else PyBytes_GET_SIZE(value),
-    )
-
-
-cdef int unescape(Line* line, list kept) except -1:
-    """The line's value with its escapes undone."""
-    cdef Writer w
-    cdef bytes undone
-    if memchr(line.value, c"%", line.size) == NULL:
-        return 0
-    writer_init(&w)
-    try:
-        put_unescaped(&w, line.value, line.size)
-        undone = writer_bytes(&w)
-    finally:
-        writer_free(&w)
-    kept.append(undone)
-    line.value = <const unsigned char*>PyBytes_AS_STRING(undone)
-    line.size = PyBytes_GET_SIZE(undone)
+cdef int tell_losses(Canonical* c, tuple losses) except -1:
+    """Those so far, and those of this step."""
+    cdef Place* told = &c.known[FABLOSS]
+    so_far = (<const char*>told.text)[:told.size].decode() if has(c, FABLOSS) else ""
+    codes = loss_codes(losses, so_far).encode()
+    told.text = hold(c, codes)
+    told.size = PyBytes_GET_SIZE(codes)
+    c.seen |= 1ULL << FABLOSS
     return 0
 
 
-cdef bint is_called(Line* line, const char* name, Py_ssize_t size) noexcept:
-    return line.name_size == size and memcmp(line.name, name, size) == 0
-
-
-cdef int take_attribute(Lowered* to, Line* line, list kept) except -1:
-    cdef int which = attribute_of(line.name, line.name_size)
-    unescape(line, kept)
-    if which == FABLOSS:  # comes last, with those of this step
-        to.losses = line.value
-        to.losses_size = line.size
-        return 0
-    if which == DATACONTENTTYPE:
-        append(&to.headers, which, False, b"content-type", 12, line.value, line.size)
-        return last_to_front(&to.headers)
-    if which == PARTITIONKEY and to.key == NULL:
-        to.key = line.value
-        to.key_size = line.size
-    elif which == EXPIRYTIME:
-        to.expires = True
-    elif which == FABNULL:
-        to.is_null = line.size == 5 and memcmp(line.value, b"value", 5) == 0
-    return append(&to.headers, which, True, line.name, line.name_size, line.value, line.size)
-
-
-cdef int last_to_front(Writer* headers) except -1:
-    cdef Py_ssize_t last = count_of(headers) - 1
-    cdef Header header = headers_in(headers)[last]
-    memmove(headers_in(headers) + 1, headers_in(headers), last * sizeof(Header))
-    headers_in(headers)[0] = header
-    return 0
-
-
-cdef int take_other(Lowered* to, Line* line, Envelope envelope, list kept) except -1:
-    """A carrier's line: its values are not percent-encoded."""
-    if line.name[0] == c"t" and is_called(line, b"traceparent", 11):
-        return append(&to.headers, -1, False, line.name, line.name_size, line.value, line.size)
-    if line.name[0] == c"F" and is_called(line, b"Fab-Native", 10):
-        if not to.has_natives:
-            to.has_natives = True
-            take_natives(to, line, envelope, kept)
-    elif line.name_size > 4 and memcmp(line.name, b"Fab-", 4) == 0:
-        name = PyBytes_FromStringAndSize(<const char*>line.name, line.name_size).decode("latin-1").lower()
-        append_kept(&to.headers, name.encode(), PyBytes_FromStringAndSize(<const char*>line.value, line.size), kept)
-    return 0
-
-
-cdef int take_natives(Lowered* to, Line* line, Envelope envelope, list kept) except -1:
-    cdef Entries entries
-    cdef Entry entry
-    cdef bint is_text = True
-    if put_unbase64(&to.packed, line.value, line.size):
-        entries_of(&entries, to.packed.data, to.packed.size)
-        while is_text and next_entry(&entries, &entry):
-            is_text = utf8_fault(entry.name, entry.name_size) < 0
-            append(&to.natives, -1, False, entry.name, entry.name_size, entry.value, entry.size)
-        if is_text and entries.left == 0:
-            return 0
-    to.natives.size = 0
-    for name, value in envelope.native:  # in another form than ours, or not to be read: this tells which
-        append_kept(&to.natives, name.encode(), value, kept)
-    return 0
-
-
-cdef int take_end(Lowered* to, tuple losses, list kept) except -1:
-    """What comes after the lines: native entries, losses."""
-    cdef Header* native = headers_in(&to.natives)
-    cdef Py_ssize_t at
-    for at in range(count_of(&to.natives)):
-        # Further back it is a header that somebody called so.
-        if at == 0 and native.name_size == 9 and memcmp(native.name, b"kafka.key", 9) == 0:
-            to.key, to.key_size = native.value, native.size
-        else:
-            put(&to.headers, native + at, sizeof(Header))
-    if losses or to.losses_size:
-        so_far = (<const char*>to.losses)[:to.losses_size].decode("utf-8", "replace") if to.losses_size else ""
-        append_kept(&to.headers, b"ce_fabloss", loss_codes(losses, so_far).encode(), kept)
-    return 0
-
-
-cdef tuple collect(Lowered* to, Envelope envelope, list kept):
-    """Everything that the record says, and what it could not keep. `kept` holds what the places point into."""
-    cdef bytes block = envelope._block if envelope._attributes is None else envelope.nats_header()
-    cdef tuple losses
-    cdef Lines lines
-    cdef Line line
-    kept.append(block)
-    reserve(&to.headers, HEADERS_USUAL * sizeof(Header))
-    lines_of(&lines, <const unsigned char*>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
-    while next_line(&lines, &line):
-        if line.is_attribute:
-            take_attribute(to, &line, kept)
-        elif line.name[0] != c"N":  # the server's own lines (Nats-Sequence ...) are the most
-            take_other(to, &line, envelope, kept)
-    losses = UNENFORCED if to.expires else ()
-    take_end(to, losses, kept)
-    to.is_null = to.is_null and PyBytes_GET_SIZE(envelope.data) == 0
+cdef tuple collect(Canonical* c, Lowered* to):
+    """Everything, and what the record cannot keep."""
+    cdef tuple losses = UNENFORCED if has(c, EXPIRYTIME) else ()
+    if losses or has(c, FABLOSS):
+        tell_losses(c, losses)
+    to.count = 0
+    add_attributes(c, to)
+    add_natives(c, to)
+    to.value = c.data
+    if c.data.size == 0 and says(c, FABNULL, b"value", 5):
+        to.value.text = NULL
     return losses
 
 
-cdef void lowered_init(Lowered* to) noexcept:
-    memset(to, 0, sizeof(Lowered))
+# ---- as an object
 
 
-cdef void lowered_free(Lowered* to) noexcept:
-    writer_free(&to.headers)
-    writer_free(&to.natives)
-    writer_free(&to.packed)
+cdef inline bytes bytes_at(const Place* place):
+    return None if place.text == NULL else PyBytes_FromStringAndSize(<const char*>place.text, place.size)
 
 
-# ---- as objects --------------------------------------------------------------------------------------------------
+cdef str name_of(const Native* header):
+    name = name_at(header.name.text, header.name.size)
+    return name if header.room_size == 0 else header.room[:header.room_size].decode() + name
 
 
-cdef inline bytes bytes_at(const unsigned char* text, Py_ssize_t size):
-    return None if text == NULL else PyBytes_FromStringAndSize(<const char*>text, size)
-
-
-cdef str name_of(const Header* header):
-    if header.which >= 0:
-        return HEADERS[header.which]
-    name = PyUnicode_DecodeUTF8(<const char*>header.name, header.name_size, NULL)
-    return "ce_" + name if header.is_attribute else name
-
-
-cdef Record record_in(Lowered* to, Envelope envelope, long long offset, long long time_ms):
-    cdef const Header* header = headers_in(&to.headers)
-    cdef Py_ssize_t at
-    headers = [(name_of(&header[at]), bytes_at(header[at].value, header[at].size)) for at in range(count_of(&to.headers))]
-    return Record(offset, time_ms, bytes_at(to.key, to.key_size), None if to.is_null else envelope.data, headers)
-
-
-def lower(Envelope envelope not None, long long offset, long long time_ms):
-    cdef Lowered to
-    cdef tuple losses
-    cdef list kept = []
-    lowered_init(&to)
-    try:
-        losses = collect(&to, envelope, kept)
-        return Translation(record_in(&to, envelope, offset, time_ms), losses)
-    finally:
-        lowered_free(&to)
-
-
-# ---- as bytes ----------------------------------------------------------------------------------------------------
-
-
-cdef inline Py_ssize_t nullable_size(const unsigned char* value, Py_ssize_t size) noexcept nogil:
-    return 1 if value == NULL else varint_size(size) + size
-
-
-cdef inline unsigned char* poke_nullable(unsigned char* at, const unsigned char* value, Py_ssize_t size) noexcept nogil:
-    if value == NULL:
-        return poke_varint(at, -1)
-    at = poke_varint(at, size)
-    memcpy(at, value, size)
-    return at + size
-
-
-cdef Py_ssize_t record_size(Lowered* to, const unsigned char* data, Py_ssize_t size) noexcept nogil:
-    cdef const Header* header = headers_in(&to.headers)
-    cdef Py_ssize_t at, name_size, count = count_of(&to.headers)
-    cdef Py_ssize_t total = 3 + nullable_size(to.key, to.key_size) + nullable_size(data, size) + varint_size(count)
+cdef int append_headers(list headers, const Native* header, int count) except -1:
+    cdef int at
     for at in range(count):
-        name_size = header[at].name_size + (3 if header[at].is_attribute else 0)
-        total += varint_size(name_size) + name_size + nullable_size(header[at].value, header[at].size)
+        headers.append((name_of(&header[at]), bytes_at(&header[at].value)))
+    return 0
+
+
+cdef Record record_of(Canonical* c, const Lowered* lowered, long long offset, long long time_ms):
+    cdef list headers = []
+    append_headers(headers, lowered.header, lowered.count)
+    append_headers(headers, lowered.native, lowered.natives)
+    return Record(offset, time_ms, bytes_at(&lowered.key), None if lowered.value.text == NULL else data_of(c), headers)
+
+
+# ---- as bytes
+
+
+cdef inline Py_ssize_t nullable_size(const Place* place) noexcept nogil:
+    return 1 if place.text == NULL else varint_size(place.size) + place.size
+
+
+cdef inline unsigned char* poke_nullable(unsigned char* at, const Place* place) noexcept nogil:
+    if place.text == NULL:
+        return poke_varint(at, -1)
+    at = poke_varint(at, place.size)
+    memcpy(at, place.text, place.size)
+    return at + place.size
+
+
+cdef Py_ssize_t headers_size(const Native* header, int count) noexcept nogil:
+    cdef Py_ssize_t name_size, total = 0
+    cdef int at
+    for at in range(count):
+        name_size = header[at].room_size + header[at].name.size
+        total += varint_size(name_size) + name_size + nullable_size(&header[at].value)
     return total
 
 
-cdef unsigned char* poke_record(unsigned char* p, Lowered* to, const unsigned char* data, Py_ssize_t size) noexcept nogil:
-    cdef const Header* header = headers_in(&to.headers)
-    cdef Py_ssize_t at, count = count_of(&to.headers)
-    memset(p, 0, 3)  # attributes, and no distance from the batch's own timestamp and offset
-    p = poke_nullable(p + 3, to.key, to.key_size)
-    p = poke_nullable(p, data, size)
-    p = poke_varint(p, count)
+cdef unsigned char* poke_headers(unsigned char* p, const Native* header, int count) noexcept nogil:
+    cdef int at
     for at in range(count):
-        p = poke_varint(p, header[at].name_size + (3 if header[at].is_attribute else 0))
-        if header[at].is_attribute:
-            memcpy(p, b"ce_", 3)
-            p += 3
-        memcpy(p, header[at].name, header[at].name_size)
-        p = poke_nullable(p + header[at].name_size, header[at].value, header[at].size)
+        p = poke_varint(p, header[at].room_size + header[at].name.size)
+        memcpy(p, header[at].room, header[at].room_size)
+        p += header[at].room_size
+        memcpy(p, header[at].name.text, header[at].name.size)
+        p = poke_nullable(p + header[at].name.size, &header[at].value)
     return p
+
+
+cdef Py_ssize_t record_size(const Lowered* record) noexcept nogil:
+    return (
+        3 + nullable_size(&record.key) + nullable_size(&record.value) + varint_size(record.count + record.natives)
+        + headers_size(record.header, record.count) + headers_size(record.native, record.natives)
+    )
+
+
+cdef unsigned char* poke_record(unsigned char* p, const Lowered* record) noexcept nogil:
+    memset(p, 0, 3)  # attributes, and no distance from the batch's own timestamp and offset
+    p = poke_nullable(p + 3, &record.key)
+    p = poke_nullable(p, &record.value)
+    p = poke_varint(p, record.count + record.natives)
+    return poke_headers(poke_headers(p, record.header, record.count), record.native, record.natives)
 
 
 cdef inline void poke_u64(unsigned char* p, uint64_t value) noexcept nogil:
@@ -338,32 +236,73 @@ cdef inline void poke_u64(unsigned char* p, uint64_t value) noexcept nogil:
     poke_u32(p + 4, <uint32_t>value)
 
 
-cdef bytes batch_in(Lowered* to, Envelope envelope, long long time_ms):
+cdef object batch_of(Canonical* c, long long time_ms):
     """What the builder makes of the record, in one pass; it says itself what cannot stand in a batch."""
-    cdef Py_ssize_t data_size = PyBytes_GET_SIZE(envelope.data)
-    cdef const unsigned char* data = text_in(None if to.is_null else envelope.data)
-    cdef Py_ssize_t size = record_size(to, data, data_size), total = RECORDS_AT + varint_size(size) + size
+    cdef Lowered record
+    cdef tuple losses = collect(c, &record)
+    cdef Py_ssize_t size = record_size(&record), total = RECORDS_AT + varint_size(size) + size
     cdef unsigned char* batch
-    if count_of(&to.headers) > HEADERS_MAX or total > INT32_MAX:
-        return built(record_in(to, envelope, 0, time_ms))
+    if record.count + record.natives > HEADERS_MAX or total > INT32_MAX:
+        return translation_of(built(record_of(c, &record, 0, time_ms)), losses)
     whole = PyBytes_FromStringAndSize(NULL, total)
     batch = <unsigned char*>PyBytes_AS_STRING(whole)
     memcpy(batch, PyBytes_AS_STRING(HEAD), RECORDS_AT)
     poke_u32(batch + LENGTH_AT, <uint32_t>(total - LENGTH_AT - 4))
     poke_u64(batch + BASE_TIMESTAMP_AT, <uint64_t>time_ms)
     poke_u64(batch + MAX_TIMESTAMP_AT, <uint64_t>time_ms)
-    poke_record(poke_varint(batch + RECORDS_AT, size), to, data, data_size)
+    poke_record(poke_varint(batch + RECORDS_AT, size), &record)
     poke_u32(batch + CRC_AT, crc32c(0, batch + SUMMED_AT, total - SUMMED_AT))
-    return whole
+    return translation_of(whole, losses)
+
+
+# ---- from an envelope
+
+
+cdef int read_stored(Canonical* c, Envelope envelope) except -1:
+    """What the envelope says, and what its carrier does, as native entries behind its own."""
+    cdef Writer carried
+    cdef const Line* line
+    cdef Py_ssize_t at
+    writer_init(&carried)
+    try:
+        read_envelope(c, envelope, &carried)
+        line = <const Line*>carried.data
+        for at in range(carried.size // <Py_ssize_t>sizeof(Line)):
+            keep_carried(c, &line[at])
+    finally:
+        writer_free(&carried)
+    return 0
+
+
+cdef int keep_carried(Canonical* c, const Line* line) except -1:
+    """`traceparent` and `Fab-<Name>`; values of a carrier's lines are not percent-encoded."""
+    cdef bytes name
+    if line.name_size == 11 and memcmp(line.name, b"traceparent", 11) == 0:
+        return keep(c, b"", 0, line.name, line.name_size, line.value, line.size)
+    if line.name_size <= 4 or memcmp(line.name, b"Fab-", 4) != 0:
+        return 0
+    name = (<const char*>line.name)[:line.name_size].decode("latin-1").lower().encode()
+    return keep(c, b"", 0, hold(c, name), PyBytes_GET_SIZE(name), line.value, line.size)
+
+
+def lower(Envelope envelope not None, long long offset, long long time_ms):
+    cdef Canonical c
+    cdef Lowered lowered
+    cdef tuple losses
+    open_canonical(&c)
+    try:
+        read_stored(&c, envelope)
+        losses = collect(&c, &lowered)
+        return translation_of(record_of(&c, &lowered, offset, time_ms), losses)
+    finally:
+        close_canonical(&c)
 
 
 def lower_batch(Envelope envelope not None, long long time_ms):
-    cdef Lowered to
-    cdef tuple losses
-    cdef list kept = []
-    lowered_init(&to)
+    cdef Canonical c
+    open_canonical(&c)
     try:
-        losses = collect(&to, envelope, kept)
-        return Translation(batch_in(&to, envelope, time_ms), losses)
+        read_stored(&c, envelope)
+        return batch_of(&c, time_ms)
     finally:
-        lowered_free(&to)
+        close_canonical(&c)

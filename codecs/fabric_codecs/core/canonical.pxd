@@ -133,6 +133,7 @@ cdef inline bytes data_of(const Canonical* c):
 
 
 cdef unsigned char* scratch(Canonical* c, Py_ssize_t size) except NULL  # memory that lives as long as the canonical
+cdef int hold_object(Canonical* c, object kept) except -1
 cdef const unsigned char* hold(Canonical* c, bytes text) except NULL  # its bytes, which now do, too
 cdef int tell_str(Canonical* c, int which, str text) except -1
 cdef int tell_time(Canonical* c, int which, long long time_us) except -1

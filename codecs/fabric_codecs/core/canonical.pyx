@@ -31,13 +31,18 @@ cdef int ID_CHARS = ID_CHARS_MAX
 # ---- memory
 
 
-cdef const unsigned char* hold(Canonical* c, bytes text) except NULL:
+cdef int hold_object(Canonical* c, object kept) except -1:
     cdef list held
     if c.held == NULL:
         held = []
         Py_INCREF(held)
         c.held = <PyObject*>held
-    (<list>c.held).append(text)
+    (<list>c.held).append(kept)
+    return 0
+
+
+cdef const unsigned char* hold(Canonical* c, bytes text) except NULL:
+    hold_object(c, text)
     return <const unsigned char*>PyBytes_AS_STRING(text)
 
 

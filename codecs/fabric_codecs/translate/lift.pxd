@@ -1,9 +1,8 @@
-# Lifting, without the way through Python; see lift.pyx.
+# One message of any protocol, told a Canonical; see lift.pyx.
 
-from fabric_codecs.mqtt.publish cimport Publish
+from fabric_codecs.core.canonical cimport Canonical
 
-cdef object lifted_of(
-    bytes message, str protocol, str origin, long long now_us, str fresh_id, str topic, object partition, bint trusted,
-    bint structured,
+cdef tuple take(
+    Canonical* c, bytes message, str protocol, str origin, long long now_us, str fresh_id, str topic, object partition,
+    bint trusted, bint structured,
 )
-cpdef Publish publish_of(bytes message, int version)

@@ -1,7 +1,6 @@
 from typing import Final, Literal, TypeAlias
 
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.mqtt.packets import Publish
 from fabric_codecs.translate.losses import Translation
 
 Protocol: TypeAlias = Literal["mcp", "a2a", "mqtt5", "mqtt311", "kafka"]
@@ -29,6 +28,3 @@ def lift(
 
     Raises CodecError for bytes that are no such message, or a message without any id.
     """
-
-def publish_of(message: bytes, version: int) -> Publish:
-    """The PUBLISH that the bytes are, with a topic of its own. Raises CodecError."""

@@ -1,5 +1,6 @@
-# Lowering, without the way through Python; see lower.pyx.
+# A Canonical as one message of any protocol; see lower.pyx.
 
-from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.core.canonical cimport Canonical
+from fabric_codecs.translate.losses cimport Translation
 
-cdef object lowered_of(Envelope envelope, str protocol, long long now_us, str topic, bint structured)
+cdef Translation written(Canonical* c, str protocol, long long now_us, str topic, bint structured)

@@ -7,7 +7,7 @@ In: bytes, where they come from and go to, and what bytes cannot say. Out: `Tran
 |------------------------|----------------------------------------------------------------------------------|
 | the same protocol      | the very bytes (see `pass_on` for what a hop may add)                            |
 | MQTT 3.1.1 and 5       | from packet to packet: topic, payload, QoS and the retained flag stay            |
-| any other pair         | lifted to an Envelope and lowered again                                          |
+| any other pair         | lifted and lowered again, with no more between than places in its bytes          |
 
 | policy   | when something is lost                                                                         |
 |----------|------------------------------------------------------------------------------------------------|
@@ -20,19 +20,17 @@ There is no silent mode.
 
 from typing import Literal
 
-from fabric_codecs.mqtt.properties cimport NOTHING
-from fabric_codecs.mqtt.publish cimport Publish
-from fabric_codecs.translate.lift cimport lifted_of, publish_of
-from fabric_codecs.translate.lower cimport lowered_of
+from fabric_codecs.core.canonical cimport Canonical, close_canonical, open_canonical
+from fabric_codecs.mqtt.republish cimport republish
+from fabric_codecs.translate.lift cimport take
+from fabric_codecs.translate.losses cimport Translation, translation_of
+from fabric_codecs.translate.lower cimport written
 
 from fabric_codecs.errors import CodecError
-from fabric_codecs.mqtt.encode import encode
-from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
+from fabric_codecs.translate.losses import loss_codes
 from fabric_codecs.translate.passing import pass_on
 
 Policy = Literal["strict", "report"]
-
-cdef tuple PROPERTIES_LOST = (Loss(LossCode.NO_METADATA, "properties", "MQTT 3.1.1 has none"),)
 
 
 class LossRefused(CodecError):
@@ -54,21 +52,15 @@ def translate(
     long long now_us, str fresh_id=None, str topic=None, partition=None, str to=None, bint trusted=False, bint structured=False,
     traceparent=None, waited_s=0,
 ):
-    cdef tuple before, losses
+    cdef Translation translated
     if source == target:
-        return Translation(pass_on(message, source, traceparent=traceparent, waited_s=waited_s))
+        return translation_of(pass_on(message, source, traceparent=traceparent, waited_s=waited_s), ())
     if not structured and is_mqtt(source) and is_mqtt(target):
-        translated = between_versions(message, source)
-        losses = translated.losses
+        translated = republish(message, 5 if source == "mqtt5" else 4)
     else:
-        lifted = lifted_of(message, source, origin, now_us, fresh_id, topic, partition, trusted, structured)
-        translated = lowered_of(lifted.message, target, now_us, to, structured)
-        before, losses = lifted.losses, translated.losses
-        if before:
-            losses = before + losses
-            translated = Translation(translated.message, losses)
-    if losses and policy == "strict":
-        raise LossRefused(source, target, losses)
+        translated = converted(message, source, target, origin, now_us, fresh_id, topic, partition, to, trusted, structured)
+    if translated.losses and policy == "strict":
+        raise LossRefused(source, target, translated.losses)
     return translated
 
 
@@ -76,12 +68,17 @@ cdef inline bint is_mqtt(str protocol):
     return protocol == "mqtt5" or protocol == "mqtt311"
 
 
-cdef object between_versions(bytes message, str source):
-    cdef Publish packet
-    if source == "mqtt311":
-        return Translation(encode(publish_of(message, 4), 5))
-    packet = publish_of(message, 5)
-    if packet.properties is NOTHING:
-        return Translation(encode(packet, 4))
-    bare = Publish(packet.topic, packet.payload, packet.qos, packet.retain, packet.dup, packet.packet_id)
-    return Translation(encode(bare, 4), PROPERTIES_LOST)
+cdef Translation converted(
+    bytes message, str source, str target, str origin, long long now_us, str fresh_id, str topic, object partition, str to,
+    bint trusted, bint structured,
+):
+    cdef Canonical c
+    cdef tuple before
+    cdef Translation translated
+    open_canonical(&c)
+    try:
+        before = take(&c, message, source, origin, now_us, fresh_id, topic, partition, trusted, structured)
+        translated = written(&c, target, now_us, to, structured)
+    finally:
+        close_canonical(&c)
+    return translation_of(translated.message, before + translated.losses) if before else translated

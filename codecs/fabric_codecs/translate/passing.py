@@ -17,7 +17,8 @@ from fabric_codecs.kafka.builder import BatchBuilder
 from fabric_codecs.kafka.records import Record, decode_batch, only_record
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.packets import Publish
-from fabric_codecs.translate.lift import Protocol, publish_of
+from fabric_codecs.mqtt.wire import only_publish
+from fabric_codecs.translate.lift import Protocol
 
 __all__ = ["pass_on"]
 
@@ -31,7 +32,7 @@ def pass_on(
     if protocol == "mcp" and traceparent is not None:
         return _mcp(message, traceparent)
     if protocol == "mqtt5" and (traceparent is not None or waited_s > 0):
-        return _mqtt(publish_of(message, 5), traceparent, waited_s)
+        return _mqtt(only_publish(message, 5), traceparent, waited_s)
     if protocol == "kafka" and traceparent is not None:
         return _kafka(message, traceparent)
     return message

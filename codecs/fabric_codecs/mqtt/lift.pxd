@@ -1,9 +1,7 @@
 from libc.stdint cimport int64_t
 
 from fabric_codecs.core.canonical cimport Canonical
-from fabric_codecs.mqtt.publish cimport Publish
 
 cdef tuple take_packet(
     Canonical* c, bytes packet, int version, str fresh_id, str source, int64_t now_us, bint trusted
 )
-cdef object lift_publish(Publish publish, int version, str fresh_id, str source, int64_t now_us, bint trusted)

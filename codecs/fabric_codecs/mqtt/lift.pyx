@@ -45,10 +45,11 @@ from fabric_codecs.mqtt.properties cimport (
 )
 from fabric_codecs.mqtt.publish cimport Parts, Publish, parts_of
 from fabric_codecs.mqtt.wire cimport read_message
+from fabric_codecs.translate.losses cimport translation_of
 
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import topic_to_channel
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.losses import Loss, LossCode
 
 FAB_LOSS = "fab-loss"  # user property: the losses so far
 FAB_NATIVE = "fab-native"  # user property `<base64>:<name>` or `-:<name>`: an entry that is no text
@@ -81,10 +82,6 @@ cdef struct Event:  # whether the user properties are those of a CloudEvent, ask
 def lift(
     Publish publish not None, *, int version, str fresh_id not None, str source not None, int64_t now_us, bint trusted=False
 ):
-    return lift_publish(publish, version, fresh_id, source, now_us, trusted)
-
-
-cdef object lift_publish(Publish publish, int version, str fresh_id, str source, int64_t now_us, bint trusted):
     cdef Canonical c
     cdef Parts parts
     cdef bytes section = parts_of(publish, version, &parts)
@@ -92,7 +89,7 @@ cdef object lift_publish(Publish publish, int version, str fresh_id, str source,
     try:
         losses = tell_parts(&c, &parts, version, fresh_id, source, now_us, trusted)
         tell_whole(&c, publish.payload)
-        return Translation(enveloped(&c), losses)
+        return translation_of(enveloped(&c), losses)
     finally:
         close_canonical(&c)
 

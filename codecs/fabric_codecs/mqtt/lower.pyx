@@ -33,10 +33,11 @@ from fabric_codecs.mqtt.properties cimport (
     CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, RESPONSE_TOPIC, SUBSCRIPTION_ID, USER,
 )
 from fabric_codecs.mqtt.publish cimport Parts, no_section, publish_of, write_parts
+from fabric_codecs.translate.losses cimport Translation, translation_of
 
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import channel_name, channel_to_topic
-from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
+from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
 
 cdef enum:
     FIELD_MAX = 0xFFFF  # 1.5.4, 1.5.6
@@ -88,12 +89,6 @@ def lower(
     Envelope envelope not None, str channel not None, *, int version, int qos, int64_t now_us, int packet_id=0,
     tuple subscription_ids=(), bint as_published=False
 ):
-    return lower_publish(envelope, channel, version, qos, now_us, packet_id, subscription_ids, as_published)
-
-
-cdef object lower_publish(
-    Envelope envelope, str channel, int version, int qos, int64_t now_us, int packet_id, tuple subscription_ids, bint as_published
-):
     cdef Canonical c
     cdef Parts parts
     cdef Place name
@@ -111,13 +106,13 @@ cdef object lower_publish(
         )
         parts.flags = qos << 1 | (1 if as_published and is_retained(&c) else 0)
         parts.packet_id = packet_id
-        return Translation(publish_of(&parts, envelope.data), losses)
+        return translation_of(publish_of(&parts, envelope.data), losses)
     finally:
         writer_free(&section)
         close_canonical(&c)
 
 
-cdef object packet_of(Canonical* c, str channel, int version, int64_t now_us):
+cdef Translation packet_of(Canonical* c, str channel, int version, int64_t now_us):
     """`lower` to the packet's bytes, at QoS 0 and retained as the original was. `channel` may be in its own spelling; None or
     empty: the message's subject."""
     cdef Parts parts
@@ -141,7 +136,7 @@ cdef object packet_of(Canonical* c, str channel, int version, int64_t now_us):
         parts.packet_id = 0
         parts.payload.data = c.data.text
         parts.payload.size = c.data.size
-        return Translation(write_parts(&parts, version), losses)
+        return translation_of(write_parts(&parts, version), losses)
     finally:
         writer_free(&section)
 

@@ -1,1 +1,3 @@
-cpdef object republish(bytes packet, int version)
+from fabric_codecs.translate.losses cimport Translation
+
+cpdef Translation republish(bytes packet, int version)

@@ -6,15 +6,16 @@ In: a packet. Out: `Translation[bytes]`; what MQTT 3.1.1 cannot say is its prope
 
 from fabric_codecs.mqtt.publish cimport Parts, write_parts
 from fabric_codecs.mqtt.wire cimport read_message
+from fabric_codecs.translate.losses cimport Translation, translation_of
 
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.translate.losses import Loss, LossCode
 
 cdef tuple PROPERTIES_LOST = (Loss(LossCode.NO_METADATA, "properties", "MQTT 3.1.1 has none"),)
 
 
-cpdef object republish(bytes packet, int version):
+cpdef Translation republish(bytes packet, int version):
     cdef Parts parts
     read_message(packet, version, &parts)
     if version == 5 and parts.section.size:
-        return Translation(write_parts(&parts, 4), PROPERTIES_LOST)
-    return Translation(write_parts(&parts, 4 if version == 5 else 5))
+        return translation_of(write_parts(&parts, 4), PROPERTIES_LOST)
+    return translation_of(write_parts(&parts, 4 if version == 5 else 5), ())

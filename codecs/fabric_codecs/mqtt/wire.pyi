@@ -28,5 +28,5 @@ def decode(data: bytes, version: int) -> Packet:
     Raises CodecError, also for bytes that are missing or left over."""
 
 def only_publish(data: bytes, version: int) -> Publish:
-    """`decode` of a packet that has to be a message with a topic of its own: a PUBLISH, and not one whose topic
-    is an alias. Raises CodecError."""
+    """`decode` of a packet that has to be a message with a topic of its own: a PUBLISH, and not one whose
+    topic is an alias. Raises CodecError."""

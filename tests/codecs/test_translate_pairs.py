@@ -1,6 +1,7 @@
 """All twenty pairs: what a message of one protocol is in another, there and back, and what is told of it."""
 
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from fabric_codecs.kafka.records import decode_batch
 from fabric_codecs.mqtt.packets import Publish
 from fabric_codecs.mqtt.wire import decode
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
-from fabric_codecs.translate.losses import loss_codes
-from fabric_codecs.translate.lower import name_for
+from fabric_codecs.translate.losses import Translation, loss_codes
+from fabric_codecs.translate.lower import lower, name_for
 from fabric_codecs.translate.message import LossRefused, translate
 from fabric_codecs.translate.routes import explain
 from helpers.specimens import (
@@ -118,6 +119,31 @@ def test_there_and_back_keeps_what_no_loss_code_names_of_any_message(
     source: Protocol, target: Protocol, data: st.DataObject
 ) -> None:
     holds(data.draw(MESSAGES[source]), source, target)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_translating_is_lifting_and_lowering(source: Protocol, target: Protocol, data: st.DataObject) -> None:
+    message = data.draw(MESSAGES[source])
+    if {source, target} == {"mqtt5", "mqtt311"}:
+        return  # from packet to packet
+    assert outcome(lambda: translate(message, source, target, **KNOWN)) == outcome(
+        lambda: by_way_of_an_envelope(message, source, target)
+    )
+
+
+def by_way_of_an_envelope(message: bytes, source: Protocol, target: Protocol) -> Translation[bytes]:
+    lifted = lift(message, source, **KNOWN)
+    lowered = lower(lifted.message, target, now_us=NOW_US)
+    return Translation(lowered.message, lifted.losses + lowered.losses)
+
+
+def outcome(work: Callable[[], Translation[bytes]]) -> Any:
+    try:
+        return work()
+    except CodecError as refused:
+        return refused.what, refused.offset, refused.clause
 
 
 def holds(message: bytes, source: Protocol, target: Protocol) -> None:

@@ -6,14 +6,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fabric_codecs.bounds import HEADER_BYTES_MAX, ID_CHARS_MAX
+from fabric_codecs.bounds import HEADER_BYTES_MAX, ID_CHARS_MAX, KAFKA_HEADERS_MAX
 from fabric_codecs.envelope import ATTRIBUTES, Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.kafka.builder import BatchBuilder
+from fabric_codecs.kafka.compression import Codec
 from fabric_codecs.kafka.lift import WITHHELD, lift
 from fabric_codecs.kafka.lower import lower
 from fabric_codecs.kafka.records import Record
+from fabric_codecs.translate.lift import lift as lift_message
 
 NOBODY = frozenset[str]()
+EXTENSIONS = 64  # of other vocabularies, in one message
 TIME_MS = 1_795_233_600_123
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -165,6 +169,11 @@ def test_a_header_that_the_attribute_cannot_have_keeps_its_value_under_another_n
         ("ce_correlationid", b"a\xc2"),
         ("ce_correlationid", None),
         ("ce_expirytime", b"2030-01-01"),
+        ("ce_expirytime", b"2030-02-30T00:00:00Z"),
+        ("ce_correlationid", b"x" * 4097),
+        ("ce_myextension", b"x" * 4097),
+        ("ce_myextension", b"\xff"),
+        ("ce_myextension", None),
         ("ce_", b"1"),
         ("ce_Upper", b"1"),
         ("ce_under_score", b"1"),
@@ -191,6 +200,18 @@ def test_of_two_headers_the_first_is_the_attribute_and_the_second_a_native_entry
     value = b"1.0"
     envelope = lifted(record((name, value), (name, b"second"), (name, value)))
     assert envelope.native == [(name, b"second"), (name, value)]
+
+
+def test_extensions_that_are_too_many_for_attributes_are_native_entries():
+    headers = [(f"ce_x{at}", b"%d" % at) for at in range(EXTENSIONS + 2)]
+    envelope = lifted(record(*headers, headers[0]))
+    for name, value in headers[:EXTENSIONS]:
+        assert envelope.get(name.removeprefix("ce_")) == value.decode()
+    assert envelope.native == [*headers[EXTENSIONS:], headers[0]]
+
+
+def test_an_extension_may_be_called_by_a_number():
+    assert lifted(record(("ce_2", b"two"))).get("2") == "two"
 
 
 @pytest.mark.parametrize(
@@ -261,6 +282,34 @@ def test_a_topic_that_is_no_channel_is_refused(topic):
 def test_headers_over_the_bound_of_an_envelope_are_refused():
     with pytest.raises(CodecError, match=f"{HEADER_BYTES_MAX:,}"):
         lifted(record(("big", bytes(HEADER_BYTES_MAX))))
+
+
+def test_more_headers_than_a_record_may_have_are_refused():
+    assert len(lifted(record(*[("a", b"")] * KAFKA_HEADERS_MAX)).native) == KAFKA_HEADERS_MAX
+    with pytest.raises(CodecError, match=f"{KAFKA_HEADERS_MAX + 1} headers"):
+        lifted(record(*[("a", b"")] * (KAFKA_HEADERS_MAX + 1)))
+
+
+def test_a_source_that_is_no_text_is_refused():
+    for source in ("a\nb", "\ud800"):
+        with pytest.raises(CodecError, match="source"):
+            lifted(record(), source=source)
+
+
+def test_an_id_that_utf8_cannot_carry_is_refused():
+    with pytest.raises(CodecError, match="id"):
+        lifted(record(), fresh_id="\ud800")
+
+
+def test_what_is_no_attribute_cannot_be_withheld():
+    with pytest.raises(ValueError, match="'colour' is no attribute"):
+        lifted(record(), withheld=frozenset({"colour"}))
+
+
+def test_topics_are_channels_also_when_more_are_used_than_are_remembered():
+    for at in range(1100):
+        assert lifted(record(), topic=f"t.{at}").subject == f"t.{at}"
+        assert lifted(record(), topic=f"t.{at}").id == f"t.{at}:3:7"
 
 
 def test_a_header_name_with_a_lone_surrogate_is_refused():
@@ -339,6 +388,40 @@ def test_a_record_comes_back_with_all_it_had(record, withheld):
             continue
         found = next(kept for kept in left if kept in spelled(header))
         left.remove(found)
+
+
+def outcome(lifting):
+    try:
+        return lifting().message
+    except CodecError as error:
+        return error.what, error.clause, error.reason
+
+
+@pytest.mark.parametrize("codec", Codec)
+@settings(max_examples=100, deadline=None)
+@given(
+    record=RECORDS,
+    partition=st.none() | st.integers(0, 2**31 - 1),
+    fresh_id=st.none() | st.sampled_from(["e-1", ""]),
+    trusted=st.booleans(),
+)
+def test_a_batch_of_one_is_what_its_record_is(codec, record, partition, fresh_id, trusted):
+    batch = BatchBuilder(record.offset, codec=codec)
+    batch.add(record)
+    known = {"topic": "a.b", "fresh_id": fresh_id}
+    message = batch.build()
+    whole = outcome(
+        lambda: lift_message(
+            message, "kafka", origin="/k", now_us=0, partition=partition, trusted=trusted, **known
+        )
+    )
+    place = {
+        "partition": -1 if partition is None else partition,
+        "offset": None if partition is None else record.offset,
+    }
+    withheld = NOBODY if trusted else WITHHELD
+    alone = outcome(lambda: lift(record, source="/k", withheld=withheld, **place, **known))
+    assert whole == alone
 
 
 @settings(max_examples=400, deadline=None)

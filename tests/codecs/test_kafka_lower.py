@@ -162,6 +162,19 @@ def test_what_the_journal_noted_about_a_crossing_comes_along():
     ]
 
 
+def test_a_hop_stands_behind_an_older_one_for_clients_take_the_last():
+    older = MEASURED.with_native([("traceparent", b"00-older"), ("x", b"1")])
+    record = lower(stored(older, traceparent="00-hop"), 0, 0).message
+    assert record.headers[-3:] == [("traceparent", b"00-older"), ("x", b"1"), ("traceparent", b"00-hop")]
+
+
+def test_attributes_of_other_vocabularies_stand_behind_the_fabrics_own_losses_among_them():
+    told = MEASURED.replace(anextension="1", fabloss="A,B", expirytime="2030-01-01T00:00:00Z")
+    names = [name for name, _ in lower(told, 0, 0).message.headers]
+    assert names.index("ce_fabkind") < names.index("ce_fabloss") < names.index("ce_traceparent")
+    assert names[-1] == "ce_anextension"
+
+
 @pytest.mark.parametrize(
     "block",
     [

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fabric_codecs.bounds import KAFKA_HEADERS_MAX
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.builder import BatchBuilder
-from fabric_codecs.kafka.records import Record, checksum, decode_batch
+from fabric_codecs.kafka.compression import Codec, deflate
+from fabric_codecs.kafka.records import Record, checksum, decode_batch, only_record
 
 NULLABLE = st.none() | st.binary(max_size=200)
 HEADERS = st.lists(
@@ -249,6 +250,57 @@ def test_a_malformed_batch_is_refused_with_place_clause_and_kafkas_error_code(ca
     assert caught.value.protocol == "kafka"
     assert (caught.value.offset, caught.value.reason) == (offset, reason)
     assert caught.value.clause.startswith(clause)
+
+
+def outcome(read, data):
+    try:
+        return read(data)
+    except CodecError as error:
+        return error.what, error.offset, error.clause, error.reason
+
+
+@pytest.mark.parametrize("codec", [Codec.NONE, Codec.GZIP])
+@pytest.mark.parametrize("case", [*MALFORMED, None])
+def test_a_batch_of_one_is_read_or_refused_as_any_batch_is(case, codec):
+    data = MALFORMED[case][0] if case else GOOD_BATCH
+    if codec and len(data) >= 61:
+        data = resealed(patched(data[:61] + deflate(codec, data[61:]), 21, ">h", codec))
+    alone = outcome(only_record, data)
+    if "translate one at a time" in str(alone):
+        assert data[57:61] != b"\0\0\0\1"
+    else:
+        assert alone == outcome(lambda data: decode_batch(data).records[0], data)
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "offset"),
+    [
+        (GOOD_BATCH * 2, "bytes follow", len(GOOD_BATCH)),
+        (encode(TRICKY[:2]), "a batch of 2 records", 57),
+        (with_body(b"", 0), "a batch of 0 records", 57),
+    ],
+)
+def test_what_is_no_batch_of_one_is_refused(data, what, offset):
+    with pytest.raises(CodecError, match=what) as caught:
+        only_record(data)
+    assert caught.value.offset == offset
+
+
+def test_a_record_may_have_as_many_headers_as_the_bound_says_and_no_more():
+    header = b"\x02a\x01"  # its name, null
+    for count in (KAFKA_HEADERS_MAX, KAFKA_HEADERS_MAX + 1):
+        head = b"\0\0\0\x01\x01" + varint(count)
+        body = varint(len(head) + len(header) * count) + head + header * count
+        if count > KAFKA_HEADERS_MAX:
+            with pytest.raises(CodecError, match=f"{count} headers"):
+                decode_batch(with_body(body))
+        else:
+            assert decode_batch(with_body(body)).records[0].headers == [("a", None)] * count
+
+
+def varint(number):
+    """Of 64 to 8191, zigzag-coded."""
+    return bytes([0x80 | number * 2 & 0x7F, number * 2 >> 7])
 
 
 def test_a_fault_is_told_at_its_place_in_the_whole_buffer():

@@ -12,11 +12,10 @@ from fabric_bridges.a2a.deliver import TaskRun
 from fabric_bridges.a2a.session import TaskSession, begin
 from fabric_bridges.a2a.tasks import TaskStore
 from fabric_codecs.a2a.params import read_send
-from fabric_codecs.core.jsonscan import JsonObject, scan
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 
-MESSAGE = scan(b'{"messageId":"m-1","role":"ROLE_USER","parts":[{"text":"hi"}],"later":1.0}')
+MESSAGE = b'{"messageId":"m-1","role":"ROLE_USER","parts":[{"text":"hi"}],"later":1.0}'
 PROGRESS = {"progress": 1, "total": 2, "message": "half"}
 RESULT = {"sum": 3}
 FAILURE = {"code": "too_hot", "message": "no"}
@@ -41,13 +40,14 @@ TABLE = [
 ]
 
 
-def new_task(id: str = "t-1", *, events_max: int = 10, message: JsonObject = MESSAGE) -> TaskSession:
+def new_task(id: str = "t-1", *, events_max: int = 10, message_id: str = "m-1") -> TaskSession:
     return begin(
         id=id,
         context_id="c-1",
         owner="planner",
         agent="thermostat",
-        message=message,
+        message_id=message_id,
+        message=MESSAGE,
         time="2026-11-21T04:00:00Z",
         events_max=events_max,
     )
@@ -86,7 +86,7 @@ def test_envelope_that_cannot_be_translated_leaves_the_task_as_it_was() -> None:
 def test_snapshot_holds_the_message_unless_no_history_is_wanted() -> None:
     task = new_task()
     (turn,) = json.loads(task.snapshot())["history"]
-    assert turn == json.loads(MESSAGE.raw) | {"taskId": "t-1", "contextId": "c-1"}
+    assert turn == json.loads(MESSAGE) | {"taskId": "t-1", "contextId": "c-1"}
     assert task.snapshot(1) == task.snapshot()
     assert "history" not in json.loads(task.snapshot(0))
 
@@ -137,7 +137,7 @@ def new_store(**changes: Any) -> TaskStore:
 
 
 def add(store: TaskStore, id: str, now_s: float = 0.0, **changes: Any) -> TaskRun:
-    run = run_of(new_task(id, message=scan(MESSAGE.splice("messageId", f'"m-{id}"'.encode())), **changes))
+    run = run_of(new_task(id, message_id=f"m-{id}", **changes))
     store.make_room(now_s)
     store.add(run)
     return run

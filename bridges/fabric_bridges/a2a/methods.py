@@ -27,7 +27,6 @@ from fabric_codecs.a2a.faults import Fault, refuse
 from fabric_codecs.a2a.params import SendMessage, read_send, read_task_query
 from fabric_codecs.a2a.task import as_item
 from fabric_codecs.core.jsonrpc import Rpc, corr_of_id, write_result
-from fabric_codecs.core.jsonscan import JsonObject
 from fabric_codecs.errors import CodecError
 
 __all__ = ["Exchange", "Methods"]
@@ -191,6 +190,7 @@ class Methods:
             context_id=context_id,
             owner=exchange.principal,
             agent=exchange.agent,
+            message_id=send.message.message_id,
             message=_message(exchange),
             time=timestamp(now_us()),
             events_max=self._settings.task_events_max,
@@ -254,10 +254,10 @@ def _tool_of(send: SendMessage, card: AgentCard) -> str:
     )
 
 
-def _message(exchange: Exchange) -> JsonObject:
+def _message(exchange: Exchange) -> bytes:
     """The message of a request that `read_send` has taken, raw."""
     params = exchange.rpc.body.object("params")
-    message = None if params is None else params.object("message")
+    message = None if params is None else params.get("message")
     assert message is not None, "`read_send` found it"
     return message
 

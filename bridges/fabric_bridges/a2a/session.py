@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from fabric_codecs.a2a.events import lower_events
 from fabric_codecs.a2a.params import Message, read_parts
 from fabric_codecs.a2a.task import is_artifact, state_of, submitted, turn_of, write_task
-from fabric_codecs.core.jsonscan import JsonObject, scan
+from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.translate.losses import Loss, LossCode
 
@@ -99,15 +99,23 @@ class TaskSession:
 
 
 def begin(
-    *, id: str, context_id: str, owner: str, agent: str, message: JsonObject, time: str, events_max: int
+    *,
+    id: str,
+    context_id: str,
+    owner: str,
+    agent: str,
+    message_id: str,
+    message: bytes,
+    time: str,
+    events_max: int,
 ) -> TaskSession:
-    """A task that was just submitted. The server gives its id."""
+    """A task that was just submitted. `message` is raw; the server gives the task its id."""
     return TaskSession(
         id,
         context_id,
         owner,
         agent,
-        message.text("messageId") or "",
+        message_id,
         turn_of(message, task_id=id, context_id=context_id),
         submitted(task_id=id, context_id=context_id, time=time),
         events_max,

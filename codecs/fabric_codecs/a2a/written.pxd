@@ -18,6 +18,7 @@ cdef struct Lowering:
 cdef tuple open_lowering(Lowering* l, Envelope envelope, tuple losses, list kept)
 cdef dict natives_of(Lowering* l, Envelope envelope)
 cdef bint is_old_kind(object body)
+cdef int put_str(Writer* w, str text) except -1
 cdef int put_raw(Lowering* l, bytes raw) except -1
 cdef int put_id(Lowering* l, bytes request_id) except -1
 cdef int put_either(Lowering* l, str given, const Value* value) except -1

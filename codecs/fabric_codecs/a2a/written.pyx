@@ -2,6 +2,7 @@
 # and `events`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.string cimport memmove
 
 from fabric_codecs.core.base64 cimport put_base64
@@ -18,7 +19,8 @@ from fabric_codecs.envelope cimport Envelope
 
 from fabric_codecs.a2a.lift import WHOLE
 from fabric_codecs.a2a.numbers import survives_doubles
-from fabric_codecs.core.jsonscan import quote, scan
+from fabric_codecs.core.jsonscan import scan
+from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode
 
 cdef frozenset ROOMS = frozenset(("message", "metadata", "params", "request", "result", "rpc"))
@@ -62,6 +64,17 @@ cdef bint is_old_kind(object body):
     return body.kind("kind") == "string" and body.text("kind") in OLD_KINDS
 
 
+cdef int put_str(Writer* w, str text) except -1:
+    """A text as a JSON string."""
+    cdef Py_ssize_t size
+    cdef const char* utf8
+    try:
+        utf8 = PyUnicode_AsUTF8AndSize(text, &size)
+    except UnicodeEncodeError as error:
+        raise CodecError("a lone surrogate is no text", protocol="a2a", clause="RFC 7493 2.1") from error
+    return put_string(w, <const unsigned char*>utf8, size)
+
+
 cdef int put_raw(Lowering* l, bytes raw) except -1:
     return put(&l.out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
 
@@ -76,7 +89,7 @@ cdef int put_id(Lowering* l, bytes request_id) except -1:
 
 
 cdef int put_either(Lowering* l, str given, const Value* value) except -1:
-    return put_raw(l, quote(given)) if given is not None else put_value_string(&l.out, value)
+    return put_str(&l.out, given) if given is not None else put_value_string(&l.out, value)
 
 
 cdef int put_context(Lowering* l, str context_id) except -1:
@@ -159,7 +172,7 @@ cdef int put_message(
     put_context(l, context_id)
     if task_id is not None:
         put(&l.out, b',"taskId":', 10)
-        put_raw(l, quote(task_id))
+        put_str(&l.out, task_id)
     put(&l.out, b',"parts":[', 10)
     put_part(l, envelope.data)
     put_u8(&l.out, c"]")

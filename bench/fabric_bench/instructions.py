@@ -24,7 +24,7 @@ from fabric_bench.worker import RunFailed
 
 __all__ = ["Counted", "by_row", "count"]
 
-WARM, FEW, MANY = 20, 5, 25  # Python 3.11 has adapted a loop after eight rounds
+WARM, FEW, MANY = 12, 2, 10  # Python 3.11 has adapted a loop after eight rounds
 MARK = "getppid"  # a call that nobody else makes
 TIMEOUT_S = 120
 _TOTAL = re.compile(r"^totals: (\d+)$", re.MULTILINE)

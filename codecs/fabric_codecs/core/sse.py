@@ -5,6 +5,7 @@ anywhere; a BOM at the beginning is skipped; comments are skipped; an event with
 line and an event have at most `event_bytes_max` bytes. Above: edges and clients. Unaware of JSON.
 """
 
+import re
 from typing import Final, NamedTuple
 
 from fabric_codecs.bounds import JSON_BYTES_MAX
@@ -14,6 +15,8 @@ __all__ = ["Event", "EventReader", "write_comment", "write_event"]
 
 CLAUSE: Final = "WHATWG HTML 9.2.6"
 BOM: Final = b"\xef\xbb\xbf"
+
+_line_end = re.compile(rb"[\r\n]").search
 
 
 class Event(NamedTuple):
@@ -30,8 +33,11 @@ class EventReader:
 
     def __init__(self, event_bytes_max: int = JSON_BYTES_MAX) -> None:
         self._bytes_max = event_bytes_max
-        self._pending = b""
-        self._consumed = 0
+        self._pending = bytearray()
+        self._consumed = 0  # bytes of the stream before the pending ones
+        self._at = 0  # how many of those are read
+        self._searched = 0  # and how many hold no end of the line that is next
+        self._line_at = 0
         self._at_start = True
         self._broken = False
         self._last_id = ""
@@ -56,8 +62,8 @@ class EventReader:
                 self._field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
-        if len(self._pending) > self._bytes_max:
-            raise self._refusal(f"a line of more than {self._bytes_max:,} bytes")
+        self._forget()
+        self._bound(self._searched)
         return events
 
     def _past_bom(self) -> bool:
@@ -65,45 +71,54 @@ class EventReader:
             return False
         self._at_start = False
         if self._pending.startswith(BOM):
-            self._take(len(BOM))
+            self._at = len(BOM)
         return True
 
-    def _take(self, count: int) -> None:
-        self._pending = self._pending[count:]
-        self._consumed += count
+    def _forget(self) -> None:
+        """What is read goes, all of it at once: many lines in one piece cost no more than one."""
+        del self._pending[: self._at]
+        self._consumed += self._at
+        self._searched = max(self._searched - self._at, 0)
+        self._at = 0
+
+    def _bound(self, line_bytes: int) -> None:
+        if line_bytes > self._bytes_max:
+            raise self._refusal(f"a line of more than {self._bytes_max:,} bytes")
 
     def _next_line(self) -> bytes | None:
         """The next whole line. A CR at the very end waits: an LF may belong to it."""
-        ends = [at for at in (self._pending.find(b"\n"), self._pending.find(b"\r")) if at >= 0]
-        if not ends:
+        found = _line_end(self._pending, max(self._at, self._searched))
+        end = len(self._pending) if found is None else found.start()
+        if end + 1 >= len(self._pending) and self._pending[end:] != b"\n":
+            self._searched = end
             return None
-        end = min(ends)
-        if self._pending[end : end + 1] == b"\r" and end + 1 == len(self._pending):
-            return None
-        line = self._pending[:end]
-        self._take(end + (2 if self._pending[end : end + 2] == b"\r\n" else 1))
+        self._bound(end - self._at)
+        line = bytes(self._pending[self._at : end])
+        self._line_at = self._consumed + self._at
+        self._at = end + (2 if self._pending[end : end + 2] == b"\r\n" else 1)
         return line
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        at = self._line_at + len(line) - len(value)
         if name == b"data":
             self._size += len(value) + 1
             if self._size > self._bytes_max:
-                raise self._refusal(f"an event of more than {self._bytes_max:,} bytes")
+                raise self._refusal(f"an event of more than {self._bytes_max:,} bytes", at)
             self._data.append(value)
         elif name == b"event":
-            self._event = self._text(value)
+            self._event = self._text(value, at)
         elif name == b"id" and b"\0" not in value:
-            self._last_id = self._text(value)
+            self._last_id = self._text(value, at)
         elif name == b"retry" and value.isdigit() and len(value) <= 9:
             self._retry_ms = int(value)
 
-    def _text(self, value: bytes) -> str:
+    def _text(self, value: bytes, at: int) -> str:
         try:
             return value.decode()
         except UnicodeDecodeError as error:
-            raise self._refusal("a field that is not UTF-8") from error
+            raise self._refusal("a field that is not UTF-8", at + error.start) from error
 
     def _dispatch(self) -> Event | None:
         event = None
@@ -119,9 +134,10 @@ class EventReader:
         self._event = ""
         self._retry_ms = None
 
-    def _refusal(self, what: str) -> CodecError:
+    def _refusal(self, what: str, at: int | None = None) -> CodecError:
         self._broken = True
-        return CodecError(what, protocol="sse", offset=self._consumed, clause=CLAUSE)
+        offset = self._consumed + self._at if at is None else at
+        return CodecError(what, protocol="sse", offset=offset, clause=CLAUSE)
 
 
 def write_event(data: bytes, *, event: str = "", id: str = "") -> bytes:

@@ -39,7 +39,7 @@ class Decoder:
         self.fault: CodecError | None = None
         self._control_line_max = control_line_max
         self._payload_max = payload_max
-        self._held = b""
+        self._held = bytearray()
         self._passed = 0  # bytes of the stream before those held
 
     def feed(self, data: bytes) -> list[Operation]:
@@ -59,7 +59,7 @@ class Decoder:
             )
             if not found:
                 raise self.fault from None
-        self._held = self._held[at:]
+        del self._held[:at]
         self._passed += at
         return found
 
@@ -71,7 +71,7 @@ class Decoder:
             raise _wrong(f"a control line of more than {line_max} bytes", at, "Protocol conventions")
         if stop < 0:
             return None
-        verb, _, rest = self._held[at:stop].partition(b" ")
+        verb, _, rest = bytes(self._held[at:stop]).partition(b" ")
         words = rest.split()
         match verb.upper(), len(words):
             case (b"PUB", 2 | 3):
@@ -121,7 +121,8 @@ class Decoder:
             return None
         if self._held[end : end + 2] != b"\r\n":
             raise _wrong("a payload that does not end where its size says", end, section)
-        return self._held[body : body + header], self._held[body + header : end], end + 2
+        carried = bytes(self._held[body:end])
+        return carried[:header], carried[header:], end + 2
 
 
 def _plain(verb: bytes, rest: bytes, words: list[bytes], at: int) -> Operation:
@@ -153,7 +154,7 @@ def _size(word: bytes, at: int, section: str) -> int:
     return int(word)
 
 
-def _section(held: bytes, at: int) -> str:
+def _section(held: bytearray, at: int) -> str:
     """Where the specification describes the operation that begins at `at`: under its own name."""
     return held[at : at + 5].split()[0].upper().decode()
 

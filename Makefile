@@ -60,6 +60,8 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest
 
+FUZZ ?= --guided
+
 fuzz: setup
 	@PYTHONPATH=tests:codecs $(BIN)/python -m fuzz.run $(FUZZ)
 

@@ -1,24 +1,27 @@
 """`make fuzz`, or: PYTHONPATH=tests:codecs .venv/bin/python -m fuzz.run [DECODER ...] [--guided] ...
 
 Without --guided: mutations of the seeds in one loop, tens of thousands of inputs a second. With it: libFuzzer
-(atheris) on the instrumented copy, guided by coverage of its Python and its C, memory and integers checked.
-A failing input is kept, the line that replays it is printed, and the exit code is 1.
+(atheris) on the instrumented copy, guided by coverage of its Python and its C, memory and integers checked, a
+decoder for each processor at a time. A failing input is kept, the line that replays it is printed, and the
+exit code is 1.
 """
 
 import argparse
 import faulthandler
 import hashlib
 import mmap
+import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from fuzz.instrument import CODECS, build, environment
+from fuzz.instrument import CODECS, build, environment, is_possible
 from fuzz.mutate import SIZE_MAX, mutations
 
 __all__ = ["Failed", "Outcome", "hammer", "main", "seeds_of"]
@@ -104,11 +107,18 @@ class _Notebook:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; the exit code."""
     asked = _arguments(arguments)
-    if asked.replay is not None:
-        return _replay(asked.targets[0], asked.replay)
+    if asked.guided and not is_possible():
+        print(
+            "fuzz: NOT guided by coverage: no atheris; its wheels are for CPython on Linux, x86-64",
+            flush=True,
+        )
+        asked.guided = False
     if asked.guided:
         build()
-        return max(_guided(target, asked) for target in asked.targets)
+        with ThreadPoolExecutor(os.cpu_count()) as several:
+            return max(several.map(lambda target: _guided(target, asked), asked.targets))
+    if asked.replay is not None:
+        return _replay(asked.targets[0], asked.replay)
     _bound_memory()
     return max(_unguided(target, asked) for target in asked.targets)
 
@@ -118,7 +128,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(prog="fuzz.run", description="Give decoders inputs that nobody meant.")
     parser.add_argument("targets", nargs="*", metavar="DECODER", help=f"of {', '.join(TARGETS)}; else all")
-    parser.add_argument("--guided", action="store_true", help="coverage-guided, memory checked (needs clang)")
+    parser.add_argument("--guided", action="store_true", help="by coverage, memory checked")
     parser.add_argument("--seconds", type=float, default=None, help="for each decoder (default 10)")
     parser.add_argument("--count", type=int, default=None, help="inputs for each decoder, instead of seconds")
     parser.add_argument("--seed", type=int, default=1, help="the same number gives the same inputs")
@@ -150,7 +160,7 @@ def _unguided(name: str, asked: argparse.Namespace) -> int:
     finally:
         faulthandler.cancel_dump_traceback_later()
     print(
-        f"{name:15} {outcome.count:>10,} inputs in {outcome.seconds:6.1f} s from {len(seeds)} seeds, "
+        f"{name:17} {outcome.count:>9,} inputs in {outcome.seconds:6.1f} s from {len(seeds)} seeds, "
         f"slowest {outcome.slowest_s * 1e3:.1f} ms",
         flush=True,
     )
@@ -163,20 +173,29 @@ def _guided(name: str, asked: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     bounds = [f"-max_total_time={asked.seconds:.0f}"] if asked.seconds is not None else []
     bounds += [f"-runs={asked.count}"] if asked.count is not None else []
+    inputs = [corpus, SEEDS / name] if asked.replay is None else [asked.replay]
     command = [
         *(sys.executable, "-m", "fuzz.guided", name, *bounds, f"-seed={asked.seed}", f"-max_len={SIZE_MAX}"),
-        *("-timeout=10", "-rss_limit_mb=2048", "-close_fd_mask=1", f"-artifact_prefix={found}/{name}-"),
-        *("-print_final_stats=1", str(corpus), str(SEEDS / name)),
+        *("-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={found}/{name}-", "-print_final_stats=1"),
+        *map(str, inputs),
     ]
-    ran = subprocess.run(command, env=environment(), stderr=subprocess.PIPE, text=True, errors="replace")
-    told = ran.stderr.splitlines()
+    ran = subprocess.run(
+        command,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    told = ran.stdout.splitlines()
     last = next((line for line in reversed(told) if " cov: " in line), "no coverage was told")
-    runs = next((line.split()[-1] for line in told if "number_of_executed_units" in line), "?")
-    print(f"{name:15} {runs:>10} inputs, guided: {last.strip()}", flush=True)
+    runs = next((int(line.split()[-1]) for line in told if "number_of_executed_units" in line), 0)
+    print(f"{name:17} {runs:>9,} inputs, guided: {last.strip()}", flush=True)
     if ran.returncode:
-        print("\n".join(told[-60:]))
+        print("\n".join(line for line in told if not line.startswith(("INFO", "#")))[-8000:])
         print(f"inputs that failed are in {found}; codecs as tested are in {CODECS}")
-    return min(ran.returncode, 1)
+        print(f"  replay {COMMAND} {name} --guided --replay FILE", flush=True)
+    return min(abs(ran.returncode), 1)
 
 
 def _replay(name: str, path: Path) -> int:

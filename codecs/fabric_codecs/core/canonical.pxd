@@ -18,6 +18,7 @@ cdef extern from "Python.h":
 cdef enum:
     OTHERS_MAX = 64  # attributes that are not the fabric's own; CloudEvents registers two dozen extensions
     NATIVES_HERE = 16  # native entries that need no memory of their own
+    BLOCK_BYTES = 4096  # of names, line ends and the like: 40 an attribute
     SCRATCH_BYTES = 512  # a time, an id, a correlation: more is held as an object
 
 cdef enum DataForm:  # as far as is known
@@ -49,6 +50,7 @@ cdef struct Native:  # a header or member that no attribute carries; its whole n
 cdef struct Canonical:
     unsigned long long seen  # a bit for each attribute that is there; `known` of the others means nothing
     Place known[ATTRIBUTES_COUNT]
+    Py_ssize_t block_bytes  # of the header block that it would be, at most
     int others
     Other other[OTHERS_MAX]
     int natives
@@ -66,6 +68,7 @@ cdef struct Canonical:
 
 cdef inline void open_canonical(Canonical* c) noexcept nogil:
     c.seen = 0
+    c.block_bytes = BLOCK_BYTES
     c.others = 0
     c.natives = 0
     c.natives_room = NATIVES_HERE
@@ -100,6 +103,7 @@ cdef inline void tell(Canonical* c, int which, const unsigned char* text, Py_ssi
         c.seen |= 1ULL << which
         c.known[which].text = text
         c.known[which].size = size
+        c.block_bytes += 3 * size
 
 
 cdef inline void tell_word(Canonical* c, int which, const char* word, Py_ssize_t size) noexcept nogil:

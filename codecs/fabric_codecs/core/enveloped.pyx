@@ -45,15 +45,8 @@ cdef Envelope envelope_of(const Canonical* c, str protocol):
 
 cdef int check_size(const Canonical* c, str protocol) except -1:
     """What `envelope_of` refuses is refused on the way to another protocol, too."""
-    cdef Py_ssize_t most = 64 + 40 * ATTRIBUTES_COUNT + 10 * c.natives + 2 * c.native_bytes
     cdef Writer w
-    cdef int at
-    for at in range(ATTRIBUTES_COUNT):
-        if has(c, at):
-            most += 3 * c.known[at].size
-    for at in range(c.others):
-        most += 10 + c.other[at].name.size + 3 * c.other[at].value.size
-    if most <= BLOCK_MAX:
+    if c.block_bytes <= BLOCK_MAX:
         return 0
     writer_init(&w)
     try:

@@ -14,7 +14,7 @@ from fabric_codecs.core.jsonvalues cimport open_scan, skip_value
 from fabric_codecs.core.jsonwrite cimport put_string
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABCORR
 from fabric_codecs.core.utf8 cimport utf8_fault
-from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_free, writer_on
 
 from fabric_codecs.bounds import JSON_DEPTH_MAX
 
@@ -89,12 +89,13 @@ cdef int put_raw(Writer* w, bytes raw) except -1:
 
 cdef bint put_typed_id(Writer* w, const Canonical* c) except -1:
     """The JSON-RPC id that `fabcorr` holds, raw; False when it holds none."""
+    cdef unsigned char memory[256]
     cdef Writer typed
     cdef Py_ssize_t at
     cdef bint found = False
     if not has(c, FABCORR):
         return False
-    writer_init(&typed)
+    writer_on(&typed, memory, sizeof(memory))
     try:
         if not put_unbase64(&typed, c.known[FABCORR].text, c.known[FABCORR].size) or typed.size < 3 or typed.data[1] != c":":
             return False

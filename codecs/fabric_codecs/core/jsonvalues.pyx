@@ -174,7 +174,7 @@ cdef int read_fields(Scan* s, Fields* found, list kept) except -2:
     return more
 
 
-cdef bint read_within(Scan* s, Fields* found, Field* field, list kept) except *:
+cdef bint read_within(Scan* s, Fields* found, Field* field, list kept) except -1:
     """The value of a member, looked into when somebody asked for it."""
     cdef Inner* inner
     cdef int i
@@ -187,7 +187,7 @@ cdef bint read_within(Scan* s, Fields* found, Field* field, list kept) except *:
     return skip_value(s)
 
 
-cdef bint read_first(Scan* s, Inner* inner, list kept) except *:
+cdef bint read_first(Scan* s, Inner* inner, list kept) except -1:
     """An array whose first element is looked into if it is an object; `count` says how many elements there are."""
     inner.count = 0
     if not enter(s):

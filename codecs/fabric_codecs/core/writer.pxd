@@ -1,5 +1,6 @@
 # A growing output buffer. `reserve` may raise MemoryError; the `put_*` functions write and grow in one call.
-# Network byte order. The owner frees `data` (see `writer_free`) or hands it out as bytes (`writer_bytes`).
+# Network byte order. The owner frees `data` (see `writer_free`) or hands it out as bytes (`writer_bytes`). What usually fits into a
+# few hundred bytes begins in memory of its owner's (`writer_on`), and moves to the heap when it does not.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
@@ -13,19 +14,20 @@ cdef extern from *:
     #include <Python.h>
     #include <string.h>
 
-    typedef struct { unsigned char *data; Py_ssize_t size, capacity; } fab_writer;
+    typedef struct { unsigned char *data; Py_ssize_t size, capacity; unsigned char *lent; } fab_writer;
 
     static int fab_writer_grow(fab_writer *w, Py_ssize_t more) {
         Py_ssize_t capacity = w->capacity > 0 ? w->capacity : 256;
         unsigned char *data;
         while (capacity - w->size < more) capacity *= 2;
-        data = (unsigned char *)realloc(w->data, (size_t)capacity);
+        data = (unsigned char *)realloc(w->data == w->lent ? NULL : w->data, (size_t)capacity);
         if (!data) {
             PyGILState_STATE state = PyGILState_Ensure();
             PyErr_Format(PyExc_MemoryError, "a buffer of %zd bytes", capacity);
             PyGILState_Release(state);
             return -1;
         }
+        if (w->size && w->data == w->lent) memcpy(data, w->lent, (size_t)w->size);
         w->data = data;
         w->capacity = capacity;
         return 0;
@@ -54,6 +56,7 @@ cdef extern from *:
         unsigned char* data
         Py_ssize_t size
         Py_ssize_t capacity
+        unsigned char* lent
     int reserve "fab_writer_reserve" (Writer* w, Py_ssize_t more) except -1 nogil
     int put "fab_writer_put" (Writer* w, const void* data, Py_ssize_t size) except -1 nogil
     int put_u8 "fab_writer_put_u8" (Writer* w, unsigned char value) except -1 nogil
@@ -63,10 +66,20 @@ cdef inline void writer_init(Writer* w) noexcept nogil:
     w.data = NULL
     w.size = 0
     w.capacity = 0
+    w.lent = NULL
+
+
+cdef inline void writer_on(Writer* w, unsigned char* memory, Py_ssize_t size) noexcept nogil:
+    """Begin in memory that outlives the writer and stays its owner's."""
+    w.data = memory
+    w.size = 0
+    w.capacity = size
+    w.lent = memory
 
 
 cdef inline void writer_free(Writer* w) noexcept nogil:
-    free(w.data)
+    if w.data != w.lent:
+        free(w.data)
     writer_init(w)
 
 

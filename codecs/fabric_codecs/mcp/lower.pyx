@@ -25,7 +25,7 @@ from fabric_codecs.core.enveloped cimport read_envelope
 from fabric_codecs.core.jsondata cimport judge, put_data, put_raw, put_typed_id
 from fabric_codecs.core.jsonlower cimport put_place, put_room
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABMETHOD, SUBJECT
-from fabric_codecs.core.writer cimport put, put_u8, reserve, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport put, put_u8, reserve, writer_bytes, writer_free, writer_on
 from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.mcp.content cimport put_content, put_text
 from fabric_codecs.mcp.written cimport (
@@ -67,11 +67,12 @@ cdef Translation message_of(
     Canonical* c, str revision, bytes request_id, bytes progress_token, bytes server_info, bytes client_info, tuple losses
 ):
     """`lower`, for `translate`."""
+    cdef unsigned char memory[FRAME_BYTES + 512]
     cdef Lowering l
     cdef tuple lost
     l.c = c
     l.is_modern = revision is MODERN or revision == MODERN
-    writer_init(&l.out)
+    writer_on(&l.out, memory, sizeof(memory))
     try:
         reserve(&l.out, c.data.size + FRAME_BYTES)
         judge(&l.shape, c, b"application/mcp+json", 20)

@@ -10,7 +10,7 @@ from fabric_codecs.core.jsonlower cimport (
 from fabric_codecs.core.marks cimport (
     DATACONTENTTYPE, FABCORR, FABKIND, FABLIVE, FABMETHOD, ID, TRACEPARENT, TRACESTATE, TYPE,
 )
-from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_free, writer_on
 
 from fabric_codecs.translate.losses import Loss, LossCode
 
@@ -43,8 +43,9 @@ cdef int put_text_id(Lowering* l) except -1:
 
 
 cdef bint has_typed_id(Lowering* l) except -1:
+    cdef unsigned char memory[256]
     cdef Writer w
-    writer_init(&w)
+    writer_on(&w, memory, sizeof(memory))
     try:
         return put_typed_id(&w, l.c)
     finally:

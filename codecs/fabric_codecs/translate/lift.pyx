@@ -41,40 +41,46 @@ def lift(
     cdef tuple losses
     open_canonical(&c)
     try:
-        losses = take(&c, message, protocol, origin, now_us, fresh_id, topic, partition, trusted, structured)
+        losses = take(&c, message, wire_of(protocol), origin, now_us, fresh_id, topic, partition, trusted, structured)
         return translation_of(envelope_of(&c, protocol), losses)
     finally:
         close_canonical(&c)
 
 
+cdef Wire wire_of(str protocol) except? MCP:
+    """Raises KeyError for a protocol that is none of PROTOCOLS."""
+    return <Wire><int>WIRES[protocol]
+
+
+cdef dict WIRES = {protocol: number for number, protocol in enumerate(PROTOCOLS)}
+
+
 cdef tuple take(
-    Canonical* c, bytes message, str protocol, str origin, long long now_us, str fresh_id, str topic, object partition,
+    Canonical* c, bytes message, Wire wire, str origin, long long now_us, str fresh_id, str topic, object partition,
     bint trusted, bint structured,
 ):
     """What the message says, which points into it, and what its protocol could not say. Raises CodecError."""
     cdef str given = "" if fresh_id is None else fresh_id
     cdef tuple losses = ()
-    if protocol == "mcp":
+    if wire == MCP:
         take_mcp(c, message, origin, given, now_us, topic, None, None)
-    elif protocol == "a2a":
+    elif wire == A2A:
         event = lift_a2a(message, source=origin, fresh_id=given, now_us=now_us, target=topic).message
         hold_object(c, event)
         read_envelope(c, event, NULL)
-    elif protocol == "mqtt5":
+    elif wire == MQTT5:
         losses = take_packet(c, message, 5, given, origin, now_us, trusted)
-    elif protocol == "mqtt311" and structured:
+    elif wire == MQTT311 and structured:
         take_event(c, message)
-    elif protocol == "mqtt311":
+    elif wire == MQTT311:
         losses = take_packet(c, message, 4, given, origin, now_us, False)
-    elif protocol == "kafka" and topic is None:
+    elif topic is None:
         raise CodecError("a record batch does not say its topic: it has to be told", protocol="kafka")
-    elif protocol == "kafka":
-        take_batch(c, message, topic, -1 if partition is None else partition, origin, fresh_id, trusted)
     else:
-        raise KeyError(protocol)
+        take_batch(c, message, topic, -1 if partition is None else partition, origin, fresh_id, trusted)
     if not has(c, ID) or c.known[ID].size == 0:  # two readings of 21.5 are two messages
-        raise CodecError("the message has no id of its own, and none was given", protocol=protocol)
-    check_size(c, protocol)
+        raise CodecError("the message has no id of its own, and none was given", protocol=PROTOCOLS[<int>wire])
+    check_size(c, <str>PROTOCOLS[<int>wire])
     return losses
 
 

@@ -13,6 +13,7 @@ from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.kafka.lower cimport batch_of
 from fabric_codecs.mcp.lower cimport message_of as mcp_of
 from fabric_codecs.mqtt.lower cimport packet_of
+from fabric_codecs.translate.lift cimport A2A, MCP, MQTT5, MQTT311, Wire, wire_of
 from fabric_codecs.translate.losses cimport Translation, translation_of
 
 from fabric_codecs.bounds import CHANNEL_LEVELS_MAX, KAFKA_TOPIC_CHARS_MAX
@@ -31,27 +32,25 @@ def lower(Envelope envelope not None, str protocol not None, *, long long now_us
     open_canonical(&c)
     try:
         read_envelope(&c, envelope, NULL)
-        return written(&c, protocol, now_us, topic, structured)
+        return written(&c, wire_of(protocol), now_us, topic, structured)
     finally:
         close_canonical(&c)
 
 
-cdef Translation written(Canonical* c, str protocol, long long now_us, str topic, bint structured):
+cdef Translation written(Canonical* c, Wire wire, long long now_us, str topic, bint structured):
     """The message, and what it could not keep. Raises CodecError."""
-    if protocol == "mcp":
+    if wire == MCP:
         return mcp_of(c, "2026-07-28", None, None, None, None, ())
-    if protocol == "a2a":
+    if wire == A2A:
         return lower_a2a(envelope_of(c, "a2a"))
-    if protocol == "mqtt5":
+    if wire == MQTT5:
         return packet_of(c, topic, 5, now_us)
-    if protocol == "mqtt311" and structured:
+    if wire == MQTT311 and structured:
         return event_of(c, topic)
-    if protocol == "mqtt311":
+    if wire == MQTT311:
         return packet_of(c, topic, 4, now_us)
-    if protocol == "kafka":
-        check_topic(c, topic)
-        return batch_of(c, floor_ms(now_us))
-    raise KeyError(protocol)
+    check_topic(c, topic)
+    return batch_of(c, floor_ms(now_us))
 
 
 cdef inline long long floor_ms(long long us) noexcept:

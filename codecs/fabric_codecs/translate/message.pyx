@@ -22,7 +22,7 @@ from typing import Literal
 
 from fabric_codecs.core.canonical cimport Canonical, close_canonical, open_canonical
 from fabric_codecs.mqtt.republish cimport republish
-from fabric_codecs.translate.lift cimport take
+from fabric_codecs.translate.lift cimport MQTT5, MQTT311, Wire, take, wire_of
 from fabric_codecs.translate.losses cimport Translation, translation_of
 from fabric_codecs.translate.lower cimport written
 
@@ -52,24 +52,26 @@ def translate(
     long long now_us, str fresh_id=None, str topic=None, partition=None, str to=None, bint trusted=False, bint structured=False,
     traceparent=None, waited_s=0,
 ):
+    cdef Wire come, go
     cdef Translation translated
     if source == target:
         return translation_of(pass_on(message, source, traceparent=traceparent, waited_s=waited_s), ())
-    if not structured and is_mqtt(source) and is_mqtt(target):
-        translated = republish(message, 5 if source == "mqtt5" else 4)
+    come, go = wire_of(source), wire_of(target)
+    if not structured and is_mqtt(come) and is_mqtt(go):
+        translated = republish(message, 5 if come == MQTT5 else 4)
     else:
-        translated = converted(message, source, target, origin, now_us, fresh_id, topic, partition, to, trusted, structured)
+        translated = converted(message, come, go, origin, now_us, fresh_id, topic, partition, to, trusted, structured)
     if translated.losses and policy == "strict":
         raise LossRefused(source, target, translated.losses)
     return translated
 
 
-cdef inline bint is_mqtt(str protocol):
-    return protocol == "mqtt5" or protocol == "mqtt311"
+cdef inline bint is_mqtt(Wire wire) noexcept nogil:
+    return wire == MQTT5 or wire == MQTT311
 
 
 cdef Translation converted(
-    bytes message, str source, str target, str origin, long long now_us, str fresh_id, str topic, object partition, str to,
+    bytes message, Wire come, Wire go, str origin, long long now_us, str fresh_id, str topic, object partition, str to,
     bint trusted, bint structured,
 ):
     cdef Canonical c
@@ -77,8 +79,8 @@ cdef Translation converted(
     cdef Translation translated
     open_canonical(&c)
     try:
-        before = take(&c, message, source, origin, now_us, fresh_id, topic, partition, trusted, structured)
-        translated = written(&c, target, now_us, to, structured)
+        before = take(&c, message, come, origin, now_us, fresh_id, topic, partition, trusted, structured)
+        translated = written(&c, go, now_us, to, structured)
     finally:
         close_canonical(&c)
     return translation_of(translated.message, before + translated.losses) if before else translated

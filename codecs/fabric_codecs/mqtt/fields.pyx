@@ -43,6 +43,9 @@ cdef Py_ssize_t varint(Reader* r, str what) except -1:
     cdef Py_ssize_t value = 0, start = r.at
     cdef int shift = 0
     cdef unsigned char b
+    if start < r.end and r.base[start] < 0x80:  # nearly always
+        r.at += 1
+        return r.base[start]
     while True:
         b = read_u8(r)
         whole(r, what)
@@ -77,15 +80,19 @@ cdef Py_ssize_t remaining_length(Reader* r) except -2:
     return value
 
 
-cdef int binary_span(Reader* r, str what, Span* found) except -1:
+cdef inline int span(Reader* r, str what, Span* found) except -1:
     found.size = read_u16(r)
     found.data = take(r, found.size)
     return whole(r, what)
 
 
+cdef int binary_span(Reader* r, str what, Span* found) except -1:
+    return span(r, what, found)
+
+
 cdef int text_span(Reader* r, str what, Span* found) except -1:
     cdef Py_ssize_t start = r.at, fault
-    binary_span(r, what, found)
+    span(r, what, found)
     if is_printable_ascii(found.data, found.size):
         return 0
     if found.size and memchr(found.data, 0, found.size) != NULL:

@@ -9,10 +9,10 @@ cdef enum:
 
 cdef inline bint is_plain(unsigned char c) noexcept nogil:
     """A byte that is the same in a topic, in a channel, and as a header value."""
-    return (
-        33 <= c <= 126 and c != c"%" and c != c"*" and c != c"." and c != c"/" and c != c">" and c != c"+" and c != c"#"
-        and c != c'"'
+    cdef unsigned long long special = (1ULL << 33) - 1 | (  # below 64: controls, the space and these
+        1ULL << c'"' | 1ULL << c"#" | 1ULL << c"%" | 1ULL << c"*" | 1ULL << c"+" | 1ULL << c"." | 1ULL << c"/" | 1ULL << c">"
     )
+    return c < 127 if c >= 64 else not special >> c & 1
 
 
 cdef inline bint swap_levels(

@@ -34,6 +34,7 @@ cdef uint32_t allowed_in[CODES]
 cdef uint32_t many_in[CODES]
 cdef unsigned char positive[CODES]
 cdef list ROW = [None] * CODES
+cdef list FIELD = [None] * CODES  # the rows' names
 cdef dict CODE_OF = {}
 
 for row in TABLE:
@@ -42,6 +43,7 @@ for row in TABLE:
     many_in[<int>row.code] = row.many
     positive[<int>row.code] = row.positive
     ROW[row.code] = row
+    FIELD[row.code] = row.field
     CODE_OF[row.field] = row.code
 
 cdef Py_ssize_t REPEATS_MAX = MQTT_USER_PROPERTIES_MAX
@@ -64,10 +66,10 @@ cdef class Properties:
 
     cdef object value_of(self, int code):
         if self.fields is not None:
-            return self.fields.get(ROW[code].field, () if many_in[code] else None)
+            return self.fields.get(FIELD[code], () if many_in[code] else None)
         if not self.seen >> code & 1:
             return () if many_in[code] else None
-        return self.given()[ROW[code].field] if many_in[code] else first_of(self.section, code)
+        return self.given()[FIELD[code]] if many_in[code] else first_of(self.section, code)
 
     cdef dict given(self):
         """The fields that are there, by name."""
@@ -81,9 +83,9 @@ cdef class Properties:
         while next_property(&r, &one):
             value = object_of(&one)
             if many_in[one.code]:
-                found.setdefault(ROW[one.code].field, []).append(value)
+                found.setdefault(FIELD[one.code], []).append(value)
             else:
-                found[ROW[one.code].field] = value
+                found[FIELD[one.code]] = value
         return {name: tuple(value) if type(value) is list else value for name, value in found.items()}
 
     def asdict(self):
@@ -251,7 +253,7 @@ cdef uint64_t check_section(Reader* r, uint32_t place) except 0:
         if code >= CODES or kind_of[code] == 0:
             raise wrong(f"property 0x{code:02X} does not exist", start, "2.2.2.2")
         if not allowed_in[code] & place:
-            raise wrong(f"property {ROW[code].field} does not belong in this packet", start, "2.2.2.2")
+            raise wrong(f"property {FIELD[code]} does not belong in this packet", start, "2.2.2.2")
         if code == USER:
             users += 1
             if users > REPEATS_MAX:
@@ -259,10 +261,10 @@ cdef uint64_t check_section(Reader* r, uint32_t place) except 0:
         elif many_in[code] & place:
             others += 1
             if others > REPEATS_MAX:
-                raise wrong(f"more than {REPEATS_MAX} times {ROW[code].field}", start, ROW[code].clause, QUOTA)
+                raise wrong(f"more than {REPEATS_MAX} times {FIELD[code]}", start, ROW[code].clause, QUOTA)
         check_value(r, start, <int>code)
         if seen >> code & 1 and not many_in[code] & place:
-            raise wrong(f"property {ROW[code].field} stands twice", start, ROW[code].clause, PROTOCOL)
+            raise wrong(f"property {FIELD[code]} stands twice", start, ROW[code].clause, PROTOCOL)
         seen |= <uint64_t>1 << code
     if place & CONNECTS and seen >> AUTHENTICATION_DATA & 1 and not seen >> AUTHENTICATION_METHOD & 1:
         raise wrong("Authentication Data without Authentication Method", r.at, "3.1.2.11.10", PROTOCOL)
@@ -278,27 +280,27 @@ cdef int check_value(Reader* r, Py_ssize_t start, int code) except -1:
         return text_span(r, "a user property's value", &span)
     if kind == TEXT:
         if code != RESPONSE_TOPIC:
-            return text_span(r, ROW[code].field, &span)
+            return text_span(r, FIELD[code], &span)
         topic_span(r, "the Response Topic", "3.3.2-14", &span)
         if span.size == 0:
             raise wrong("the Response Topic is empty", start, "4.7.3-1", PROTOCOL)
         return 0
     if kind == BINARY:
-        return binary_span(r, ROW[code].field, &span)
+        return binary_span(r, FIELD[code], &span)
     if kind == FLAG:
-        number = byte(r, ROW[code].field)
+        number = byte(r, FIELD[code])
         if number > 1:
-            raise wrong(f"{ROW[code].field} is {number}, not 0 or 1", start, ROW[code].clause, PROTOCOL)
+            raise wrong(f"{FIELD[code]} is {number}, not 0 or 1", start, ROW[code].clause, PROTOCOL)
     elif kind == U16:
-        number = two(r, ROW[code].field)
+        number = two(r, FIELD[code])
     elif kind == U32:
         number = read_u32(r)
-        whole(r, ROW[code].field)
+        whole(r, FIELD[code])
     else:
-        number = varint(r, ROW[code].field)
+        number = varint(r, FIELD[code])
     if number == 0 and positive[code]:
         reason = ALIAS_INVALID if code == TOPIC_ALIAS else PROTOCOL
-        raise wrong(f"{ROW[code].field} is 0", start, ROW[code].clause, reason)
+        raise wrong(f"{FIELD[code]} is 0", start, ROW[code].clause, reason)
     return 0
 
 
@@ -345,7 +347,7 @@ cdef bytes section_of(Properties properties, uint32_t place):
 cdef int put_property(Writer* w, int code, object value, uint32_t place) except -1:
     cdef int kind = kind_of[code]
     if not allowed_in[code] & place:
-        raise unsayable(f"property {ROW[code].field} does not belong in this packet", "2.2.2.2")
+        raise unsayable(f"property {FIELD[code]} does not belong in this packet", "2.2.2.2")
     if kind == PAIR:
         for name, content in value:
             put_u8(w, code)
@@ -354,7 +356,7 @@ cdef int put_property(Writer* w, int code, object value, uint32_t place) except 
         return 0
     if kind == VARINT:
         if len(value) > 1 and not many_in[code] & place:
-            raise unsayable(f"property {ROW[code].field} stands twice", ROW[code].clause)
+            raise unsayable(f"property {FIELD[code]} stands twice", ROW[code].clause)
         for content in value:
             put_u8(w, code)
             put_varint(w, number_for(code, content, VARINT_MAX))
@@ -362,12 +364,12 @@ cdef int put_property(Writer* w, int code, object value, uint32_t place) except 
     put_u8(w, code)
     if kind == TEXT:
         if code != RESPONSE_TOPIC:
-            return put_text(w, value, ROW[code].field)
+            return put_text(w, value, FIELD[code])
         if not value:
             raise unsayable("the Response Topic is empty", "4.7.3-1")
         return put_topic(w, value, "the Response Topic")
     if kind == BINARY:
-        return put_binary(w, value, ROW[code].field)
+        return put_binary(w, value, FIELD[code])
     if kind == FLAG:
         return put_u8(w, <unsigned char>number_for(code, value, 1))
     if kind == U16:
@@ -376,7 +378,7 @@ cdef int put_property(Writer* w, int code, object value, uint32_t place) except 
 
 
 cdef Py_ssize_t number_for(int code, object value, Py_ssize_t limit) except -1:
-    cdef Py_ssize_t checked = number(value, limit, ROW[code].field)
+    cdef Py_ssize_t checked = number(value, limit, FIELD[code])
     if checked == 0 and positive[code]:
-        raise unsayable(f"{ROW[code].field} is 0", ROW[code].clause)
+        raise unsayable(f"{FIELD[code]} is 0", ROW[code].clause)
     return checked

@@ -33,7 +33,7 @@ cdef inline void no_section(Parts* parts) noexcept nogil:
 
 
 cdef Publish publish_of(const Parts* parts, bytes payload)
-cdef int read_parts(Reader* r, int flags, int version, Parts* parts) except -1
+cdef int read_parts(Reader* r, Py_ssize_t start, int version, Parts* parts) except -1
 cdef bytes parts_of(Publish packet, int version, Parts* parts)
 cdef bytes write_parts(const Parts* parts, int version)
 cdef bytes encode_publish(Publish packet, int version)

@@ -60,9 +60,10 @@ cdef class Publish:
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 
-cdef int read_parts(Reader* r, int flags, int version, Parts* parts) except -1:
-    """The packet whose fixed header was read; `r` ends where it ends."""
-    cdef Py_ssize_t start = r.at
+cdef int read_parts(Reader* r, Py_ssize_t start, int version, Parts* parts) except -1:
+    """The packet at `start` whose fixed header was read; `r` ends where it ends."""
+    cdef int flags = r.base[start] & 15
+    cdef Py_ssize_t topic_at = r.at
     parts.flags = flags
     parts.packet_id = 0
     if flags & 6 == 6:
@@ -77,7 +78,7 @@ cdef int read_parts(Reader* r, int flags, int version, Parts* parts) except -1:
     else:
         no_section(parts)
     if parts.topic.size == 0 and not parts.seen >> TOPIC_ALIAS & 1:
-        raise wrong("the Topic Name is empty" + (" without a Topic Alias" if version == 5 else ""), start, "4.7.3-1", PROTOCOL)
+        raise wrong("the Topic Name is empty" + (" without a Topic Alias" if version == 5 else ""), topic_at, "4.7.3-1", PROTOCOL)
     parts.payload.size = left(r)
     parts.payload.data = take(r, parts.payload.size)
     return 0

@@ -203,20 +203,20 @@ cdef object auth(Reader* r):
     return packets.Auth(code, props)
 
 
-cdef object body(Reader* r, int kind, int flags, Decoder decoder):
-    """The packet whose fixed header was read; `r` ends where it ends."""
-    cdef int version = decoder.version
+cdef object body(Reader* r, Py_ssize_t start, Decoder decoder):
+    """The packet at `start` whose fixed header was read; `r` ends where it ends."""
+    cdef int version = decoder.version, kind = r.base[start] >> 4, flags = r.base[start] & 15
     cdef Parts parts
     if kind == PUBLISH:
-        read_parts(r, flags, version, &parts)
+        read_parts(r, start, version, &parts)
         return publish_of(&parts, None)
     if flags != (2 if kind in (PUBREL, SUBSCRIBE, UNSUBSCRIBE) else 0):
-        raise wrong(f"the fixed header's flags are {flags:04b}", r.at, "2.1.3-1")
+        raise wrong(f"the fixed header's flags are {flags:04b}", start, "2.1.3-1")
     if kind == 0 or (kind == AUTH and version == 4):
-        raise wrong(f"packet type {kind} is reserved", r.at, "2.1.2")
+        raise wrong(f"packet type {kind} is reserved", start, "2.1.2")
     if kind == CONNECT:
         if version:
-            raise wrong("a second CONNECT", r.at, "3.1.0-2", PROTOCOL)
+            raise wrong("a second CONNECT", start, "3.1.0-2", PROTOCOL)
         packet = connect(r, decoder)
     elif kind == CONNACK: packet = connack(r, version)
     elif kind <= PUBCOMP: packet = acknowledgement(r, ACKNOWLEDGEMENTS[kind], kind, version)
@@ -287,7 +287,7 @@ cdef class Decoder:
                 stop = self._frame(&r, size)
                 if stop < 0:
                     break
-                found.append(body(&r, data[used] >> 4, data[used] & 15, self))
+                found.append(body(&r, used, self))
             except CodecError as error:
                 self.fault = wrong(error.what, self._passed + error.offset, error.clause, error.reason)
                 break
@@ -329,7 +329,7 @@ def decode(bytes data not None, int version):
         stop = decoder._frame(&r, size)
     if stop < 0:
         raise wrong("the packet is cut short", size, "2.1.4")
-    packet = body(&r, base[0] >> 4, base[0] & 15, decoder)
+    packet = body(&r, 0, decoder)
     all_read(stop, size)
     return packet
 
@@ -351,7 +351,7 @@ cdef int read_message(bytes data, int version, Parts* parts) except -1:
     stop = (WHOLE_5 if version == 5 else WHOLE_4)._frame(&r, size)
     if stop < 0:
         raise wrong("the packet is cut short", size, "2.1.4")
-    read_parts(&r, base[0] & 15, version, parts)
+    read_parts(&r, 0, version, parts)
     all_read(stop, size)
     if parts.topic.size == 0:
         raise unsayable("the Topic Alias means something on its connection only", "3.3.2.3.4")

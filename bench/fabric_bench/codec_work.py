@@ -6,10 +6,11 @@ same loops. Imports no SDK: the counter could not wait for those. Above: `scenar
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fabric_bench.floors.raw_codec import FLOOR, IN_JSON, bare
 from fabric_bench.messages import FRESH_ID, NOW_US, ORIGIN, TOPIC, Form, specimens
+from fabric_codecs.envelope import Envelope
 from fabric_codecs.kafka.builder import BatchBuilder
 from fabric_codecs.kafka.records import Record, decode_batch
 from fabric_codecs.mqtt.encode import encode
@@ -20,12 +21,13 @@ from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
 from fabric_codecs.translate.lower import lower
 from fabric_codecs.translate.message import translate
 
-__all__ = ["BARE_SIZE", "PAIRS", "SIZES", "Part", "Task", "Work", "each", "tasks", "translation"]
+__all__ = ["BARE_SIZE", "PAIRS", "SIZES", "Part", "Task", "Way", "Work", "each", "tasks", "translation"]
 
 SIZES = (64, 256, 4096, 65536)
 BARE_SIZE = 65536  # where each byte counts: there ours stands beside what has to be done to each
 PAIRS = [(source, target) for source in PROTOCOLS for target in PROTOCOLS if source != target]
 
+Way = Literal["translate", "decode", "encode"]
 Work = Callable[[Iterable[Any]], None]
 
 
@@ -37,10 +39,11 @@ class Part(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A row to be measured, with ours and the floors: a pair; without a target, one protocol's codec."""
+    """A row to be measured, with ours and the floors. Reading and writing one protocol has no target."""
 
     row: str
     what: str
+    way: Way
     size: int
     form: Form
     source: Protocol
@@ -91,27 +94,26 @@ def _pair(source: Protocol, target: Protocol, size: int, form: Form) -> Task:
     if size == BARE_SIZE:
         name, floor, given = bare(source, target, size, form)
         parts[name] = Part(each(floor), given)
-    suffix = "" if form == "json" else f".{form}"
-    what = f"{source} to {target}, {size} B of {form}"
-    return Task(f"translate.{source}.{target}.{size}{suffix}", what, size, form, source, target, parts)
+    row = f"translate.{source}.{target}.{size}" + ("" if form == "json" else f".{form}")
+    return Task(row, f"{source} to {target}, {form}", "translate", size, form, source, target, parts)
 
 
 def _codec(protocol: Protocol, size: int, message: bytes) -> list[Task]:
     """To bytes and from them: a packet, records, or an envelope where JSON is the form."""
-    reading, writing = _CODECS[protocol](protocol, message)
     floor = Part(each(FLOOR[protocol]), message)
-    ways = {"decode": {"ours": reading, "floor": floor}, "encode": {"ours": writing, "floor": floor}}
+    ways: tuple[Way, Way] = ("decode", "encode")
     return [
         Task(
-            f"codec.{protocol}.{way}.{size}",
-            f"{way} {protocol}, {size} B",
-            size,
-            "json",
-            protocol,
-            None,
-            parts,
+            row=f"codec.{protocol}.{way}.{size}",
+            what=f"{way} {protocol}",
+            way=way,
+            size=size,
+            form="json",
+            source=protocol,
+            target=None,
+            parts={"ours": ours, "floor": floor},
         )
-        for way, parts in ways.items()
+        for way, ours in zip(ways, _CODECS[protocol](protocol, message), strict=True)
     ]
 
 
@@ -120,8 +122,12 @@ def _of_json(protocol: Protocol, message: bytes) -> tuple[Part, Part]:
         for message in messages:
             lift(message, protocol, origin=ORIGIN, now_us=NOW_US, fresh_id=FRESH_ID, topic=TOPIC)
 
+    def write(envelopes: Iterable[Envelope]) -> None:
+        for envelope in envelopes:
+            lower(envelope, protocol, now_us=NOW_US)
+
     envelope = lift(message, protocol, origin=ORIGIN, now_us=NOW_US, fresh_id=FRESH_ID, topic=TOPIC).message
-    return Part(read, message), Part(each(lambda one: lower(one, protocol, now_us=NOW_US)), envelope)
+    return Part(read, message), Part(write, envelope)
 
 
 def _of_mqtt(protocol: Protocol, message: bytes) -> tuple[Part, Part]:
@@ -143,14 +149,17 @@ def _of_mqtt(protocol: Protocol, message: bytes) -> tuple[Part, Part]:
 
 
 def _of_kafka(_: Protocol, message: bytes) -> tuple[Part, Part]:
-    def write(record: Record) -> bytes:
-        batch = BatchBuilder(0)
-        batch.add(record)
-        return batch.build()
+    def read(batches: Iterable[bytes]) -> None:
+        for batch in batches:
+            _ = decode_batch(batch).records
 
-    return Part(each(lambda batch: decode_batch(batch).records), message), Part(
-        each(write), decode_batch(message).records[0]
-    )
+    def write(records: Iterable[Record]) -> None:
+        for record in records:
+            batch = BatchBuilder(0)
+            batch.add(record)
+            batch.build()
+
+    return Part(read, message), Part(write, decode_batch(message).records[0])
 
 
 _CODECS: dict[Protocol, Callable[[Protocol, bytes], tuple[Part, Part]]] = {

@@ -20,7 +20,6 @@ from itertools import repeat
 from pathlib import Path
 
 from fabric_bench.codec_work import Part, tasks
-from fabric_bench.worker import RunFailed
 
 __all__ = ["Counted", "by_row", "count"]
 
@@ -72,15 +71,12 @@ def _count(valgrind: str, sizes: list[int]) -> Counted:
         command = [valgrind, "--tool=callgrind", f"--dump-before={MARK}", f"--callgrind-out-file={file}"]
         command += [sys.executable, "-m", __name__, *map(str, sizes)]
         try:
-            ran = _told(command)
-        except (
-            OSError,
-            subprocess.SubprocessError,
-        ) as error:  # it does not know each processor's instructions
+            names = json.loads(_told(command))
+            totals = [_total(file.with_name(f"{file.name}.{at}")) for at in range(1, 3 * len(names) + 4)]
+            version = _told([valgrind, "--version"]).strip()
+        except (OSError, ValueError, subprocess.SubprocessError) as error:  # it does not know every processor
             return Counted(f"not counted: {error}")
-        names = json.loads(ran)
-        totals = [_total(file.with_name(f"{file.name}.{at}")) for at in range(1, 3 * len(names) + 4)]
-    return Counted(f"counted by {_told([valgrind, '--version']).strip()}", by_row(names, totals))
+    return Counted(f"counted by {version}", by_row(names, totals))
 
 
 def _told(command: list[str]) -> str:
@@ -94,7 +90,7 @@ def _told(command: list[str]) -> str:
 def _total(dump: Path) -> int:
     found = _TOTAL.search(dump.read_text())
     if found is None:
-        raise RunFailed(f"callgrind wrote no total into {dump.name}")
+        raise ValueError(f"callgrind wrote no total into {dump.name}")
     return int(found[1])
 
 

@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fabric_bench.codec_work import BARE_SIZE, PAIRS, tasks
+from fabric_bench.codec_work import BARE_SIZE, PAIRS, SIZES, tasks
 from fabric_bench.floors.raw_codec import bare, must_do
 from fabric_bench.instructions import FEW, MANY, by_row, count
 from fabric_bench.messages import FORMS, Form, data_of, different, specimens
 from fabric_bench.peers import sdk
+from fabric_bench.report import Row
+from fabric_bench.scenarios.translate import goals_of
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
 
 
@@ -90,6 +93,20 @@ def test_large_pairs_stand_beside_what_has_to_be_done_and_only_unlike_ones_wrap(
     assert len(rows) == 20 + 24 + 10
 
 
+def test_goals_are_at_256_bytes_at_64_kib_and_against_the_fastest_codecs() -> None:
+    goals = {
+        task.row: Row(task.row, task.what, "us", "lower", goals_of(task)).goal
+        for size in SIZES
+        for task in tasks(size)
+    }
+    assert goals["translate.mcp.kafka.256"] == "<= 1.5 us, <= 1/15 sdk"
+    assert goals["translate.mqtt5.kafka.65536"] == "<= 2 (check batch + copy)"
+    assert goals["translate.kafka.a2a.65536.text"] == "<= 2 (write escapes + check batch + copy)"
+    assert {goals[f"codec.{name}.decode.256"] for name in ("mqtt5", "kafka")} == {"<= 1 sdk"}
+    assert goals["codec.mcp.decode.256"] is None
+    assert goals["translate.mcp.kafka.64"] is None
+
+
 def test_instructions_are_those_of_a_message_without_its_loop() -> None:
     loop = [900, 50 + FEW * 10, 50 + MANY * 10]
     ours = [900, 50 + FEW * 310, 50 + MANY * 310]
@@ -104,13 +121,25 @@ async def test_without_valgrind_the_reason_is_told(monkeypatch: pytest.MonkeyPat
     assert counted.rows == {}
 
 
-async def test_a_valgrind_that_cannot_run_python_is_told_and_fails_no_bench(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [
+        ("exit 1", "non-zero exit status 1"),
+        ("echo '[]'", "No such file"),
+        ("""echo '[]'; out=${3#--callgrind-out-file=}; touch $out.1""", "no total into counts.1"),
+    ],
+)
+async def test_a_valgrind_that_cannot_count_here_is_told_and_fails_no_bench(
+    does: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: "/bin/false")
+    valgrind = tmp_path / "valgrind"
+    valgrind.write_text(f"#!/bin/sh\n{does}\n")
+    valgrind.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(valgrind))
     counted = await count([64])
     assert counted.by.startswith("not counted: ")
-    assert "non-zero exit status 1" in counted.by
+    assert reason in counted.by
+    assert counted.rows == {}
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="counts with valgrind")

@@ -23,6 +23,10 @@ class CodecError(ValueError):
         where = f" ({clause})" if clause else ""
         super().__init__(f"{protocol}: {what} at byte {offset}{where}")
 
+    def at(self, offset: int) -> "CodecError":
+        """The same error at another byte: that of the whole, when a part of it was read by itself."""
+        return _rebuild(self.what, self.protocol, offset, self.clause, self.reason)
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (self.what, self.protocol, self.offset, self.clause, self.reason)
 

@@ -214,8 +214,10 @@ cpdef str channel_to_kafka_topic(str channel):
         raise wrong("channel", channel, "a Kafka topic has only letters, digits, '.', '_' and '-'", KAFKA)
     if len(channel) > KAFKA_TOPIC_CHARS_MAX:
         raise wrong("channel", channel, f"{len(channel)} characters, a Kafka topic has at most {KAFKA_TOPIC_CHARS_MAX}", KAFKA)
-    if channel in (".", "..") or "" in channel.split("."):
-        raise wrong("channel", channel, "has an empty level", KAFKA)
+    if channel in (".", ".."):
+        raise wrong("channel", channel, "is no name of a Kafka topic", KAFKA)
+    if "" in channel.split("."):
+        raise wrong("channel", channel, "has an empty level")
     return channel
 
 

@@ -142,7 +142,7 @@ def test_an_item_is_one_of_four(result: dict[str, object], kind: str, version: s
         ({"task": {"id": "t"}}, "task.status is no object"),
         ({"message": MESSAGE | {"parts": {}}}, "parts is no array"),
         ({"statusUpdate": {"status": {}}}, "taskId is no string"),
-        ({"task": []}, "object is needed"),
+        ({"task": []}, "task is no object"),
     ],
 )
 def test_an_item_that_is_none_is_refused(result: object, said: str) -> None:

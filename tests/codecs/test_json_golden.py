@@ -7,14 +7,12 @@ import pytest
 from fabric_codecs.a2a.lift import lift as lift_a2a
 from fabric_codecs.a2a.lower import lower as lower_a2a
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.errors import CodecError
 from fabric_codecs.mcp.lift import lift as lift_mcp
 from fabric_codecs.mcp.lower import lower as lower_mcp
 from helpers.golden import golden
-from helpers.json_envelopes import NOW_US
+from helpers.golden_readers import EDGE
 
 CODECS: Final[dict[str, Any]] = {"mcp": (lift_mcp, lower_mcp), "a2a": (lift_a2a, lower_a2a)}
-EDGE: Final[dict[str, Any]] = {"source": "/x/peer", "fresh_id": "f-1", "now_us": NOW_US}
 
 
 def rows(part: str) -> list[Any]:
@@ -60,16 +58,3 @@ def test_an_envelope_is_the_message_that_the_vector_says(protocol: str, row: dic
     again = lift(lowered.message, **EDGE).message
     if envelope.kind != "cancel":
         assert again.data == envelope.data
-
-
-@pytest.mark.parametrize(("protocol", "row"), rows("malformed"))
-def test_a_malformed_vector_is_refused_as_it_says(protocol: str, row: dict[str, Any]) -> None:
-    with pytest.raises(CodecError) as refused:
-        CODECS[protocol][0](row["message"].encode(), **EDGE)
-    error = refused.value
-    assert (error.reason, error.offset, error.clause, error.what) == (
-        row["reason"],
-        row["offset"],
-        row["clause"],
-        row["what"],
-    )

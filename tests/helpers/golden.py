@@ -46,7 +46,7 @@ def mqtt_vectors() -> tuple[list[Good], list[Bad]]:
         for row in rows["valid"]
     ]
     malformed = [
-        Bad(VERSIONS[row["version"]], bytes.fromhex(row["hex"]), row["clause"], row["reason"])
+        Bad(VERSIONS[row["version"]], bytes.fromhex(row["hex"]), row["clause"], row["code"])
         for row in rows["malformed"]
     ]
     return valid, malformed

@@ -58,14 +58,16 @@ def read_message(data: bytes, *, bytes_max: int = JSON_BYTES_MAX) -> Message:
     1.0. Raises CodecError whose `reason` is the code to answer."""
     rpc = read_rpc(data, bytes_max=bytes_max)
     if rpc.kind == "notification":
-        raise _refusal("A2A has no notifications: the id is missing", Fault.INVALID_REQUEST, "A2A 1.0.1, 9.3")
+        what = "A2A has no notifications: the id is missing"
+        raise _refusal(what, Fault.INVALID_REQUEST, "A2A 1.0.1, 9.3", rpc.body.offset("method"))
     if rpc.kind != "request":
         result = rpc.body.object("result") if rpc.body.kind("result") == "object" else None
         old = result is not None and result.kind("kind") == "string"
         return Message(data, rpc, None, "0.3" if old else "1.0")
     operation = find_operation(rpc.method or "")
     if operation is None:
-        raise _refusal(f"A2A has no method {rpc.method!r}", Fault.METHOD_NOT_FOUND, "A2A 1.0.1, 5.3")
+        what = f"A2A has no method {rpc.method!r}"
+        raise _refusal(what, Fault.METHOD_NOT_FOUND, "A2A 1.0.1, 5.3", rpc.body.offset("method"))
     _check_params(rpc, operation)
     return Message(data, rpc, operation, "1.0" if rpc.method == operation.name else "0.3")
 
@@ -86,8 +88,10 @@ def read_item(result: bytes) -> Item:
         what = f"an item is one of {', '.join(ITEMS)}; here are {said}"
         at = body.offset(held[1]) if held else 0
         raise _refusal(what, Fault.INVALID_AGENT_RESPONSE, "A2A 1.0.1, 3.2.3", at)
-    inner = body.object(held[0])
-    assert inner is not None, "`held` has only what is there"
+    inner = body.object(held[0]) if body.kind(held[0]) == "object" else None
+    if inner is None:
+        what = f"{held[0]} is no object"
+        raise _refusal(what, Fault.INVALID_AGENT_RESPONSE, "A2A 1.0.1, 3.2.3", body.offset(held[0]))
     return _checked(held[0], inner, "1.0", body.offset(held[0]))
 
 

@@ -61,6 +61,8 @@ OLD_KINDS: Final = {
 NEW_KINDS: Final = {old: new for new, old in OLD_KINDS.items()}
 ENDS: Final = frozenset({"completed", "failed", "canceled", "rejected", "input-required", "auth-required"})
 
+SECTIONS: Final = {"state": "6.3", "role": "6.4"}  # of 0.3: the words
+
 Raw = msgspec.Raw
 Members = dict[str, Any]  # a member is Raw until somebody changes it
 Change = Callable[[Members], Members]
@@ -87,9 +89,7 @@ def _respelled(message: bytes, params: Change, result: Change, methods: Mapping[
         if "method" in rpc:
             method = msgspec.json.decode(rpc["method"], type=str)
             if method not in methods:
-                raise CodecError(
-                    f"the method {method!r} has no name in the other version", protocol="a2a", reason=-32601
-                )
+                raise _nameless(f"the method {method!r}", "A2A 0.3, 3.5.6", -32601)
             rpc["method"] = methods[method]
             if "params" in rpc:
                 rpc["params"] = params(_open(rpc["params"]))
@@ -97,7 +97,7 @@ def _respelled(message: bytes, params: Change, result: Change, methods: Mapping[
             rpc["result"] = result(_open(rpc["result"]))
         return msgspec.json.encode(rpc)
     except msgspec.DecodeError as error:
-        raise CodecError(f"a member has the wrong type: {error}", protocol="a2a", reason=-32602) from error
+        raise _refusal(f"a member has the wrong type: {error}", "A2A 1.0.1, 4", -32602) from error
 
 
 def _open(raw: Any) -> Members:
@@ -112,10 +112,16 @@ def _word(words: Mapping[str, str], raw: Any, what: str) -> str:
     said = _text(raw)
     if said is None or said not in words:
         said_raw = bytes(raw).decode()
-        raise CodecError(
-            f"the {what} {said_raw} has no name in the other version", protocol="a2a", reason=-32602
-        )
+        raise _nameless(f"the {what} {said_raw}", f"A2A 0.3, {SECTIONS[what]}", -32602)
     return words[said]
+
+
+def _nameless(what: str, clause: str, reason: int) -> CodecError:
+    return _refusal(f"{what} has no name in the other version", clause, reason)
+
+
+def _refusal(what: str, clause: str, reason: int) -> CodecError:
+    return CodecError(what, protocol="a2a", clause=clause, reason=reason)
 
 
 def _inside(members: Members, name: str, change: Change) -> None:

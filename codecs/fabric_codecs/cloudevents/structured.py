@@ -90,8 +90,7 @@ def read_batch(data: bytes) -> list[Envelope]:
         try:
             events.append(read_event(raw))
         except CodecError as error:
-            error.offset += at
-            raise
+            raise error.at(at + error.offset) from error
         at += len(raw)
     return events
 
@@ -134,8 +133,7 @@ def _event(body: JsonObject) -> Envelope:
     try:
         return event_of(data, attributes)
     except CodecError as error:
-        error.offset = _place_of_fault(body, attributes)
-        raise
+        raise error.at(_place_of_fault(body, attributes)) from error
 
 
 def _place_of_fault(body: JsonObject, attributes: Mapping[str, str]) -> int:

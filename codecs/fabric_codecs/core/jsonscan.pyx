@@ -128,7 +128,7 @@ cdef class JsonObject:
         if actual != kind:
             raise CodecError(
                 f"{name!r} is of type {actual}, {kind} is needed",
-                protocol=self.protocol, offset=self.members[name][0],
+                protocol=self.protocol, offset=self.members[name][0], clause="RFC 8259 3",
             )
 
     def splice(self, str name not None, bytes value not None):
@@ -150,7 +150,7 @@ def scan(
         if not skip_value(&s):
             raise refusal(&s, protocol)
         close_document(&s, protocol)
-        raise CodecError("the document is no object", protocol=protocol, offset=0)
+        raise CodecError("the document is no object", protocol=protocol, clause="RFC 8259 4")
     found = read_object(&s, data, protocol)
     close_document(&s, protocol)
     return found
@@ -181,7 +181,7 @@ def elements(
     cdef list found = []
     open_document(&s, data, protocol, bytes_max, depth_max)
     if peek(&s) != c"[":
-        raise CodecError("the document is no array", protocol=protocol, offset=0)
+        raise CodecError("the document is no array", protocol=protocol, clause="RFC 8259 5")
     s.at += 1
     s.depth_left -= 1
     skip_space(&s)
@@ -208,7 +208,7 @@ def elements(
 def kind_of(bytes raw not None):
     """What a raw value that this scanner handed out is; it has no space before it."""
     if not raw:
-        raise CodecError("an empty value", protocol="json")
+        raise CodecError("an empty value", protocol="json", clause="RFC 8259 3")
     return kind_at(<const unsigned char*>PyBytes_AS_STRING(raw), 0)
 
 

@@ -77,12 +77,16 @@ cdef int open_message(Scan* s, bytes message, str protocol) except -1:
 
 cdef int read_rpc_fields(RpcFields* rpc, bytes message, str protocol, list kept) except -1:
     cdef Scan* s = &rpc.s
+    cdef Py_ssize_t start
     open_message(s, message, protocol)
     if peek(s) != c"{":
         if peek(s) == c"[":
             fault(s, b"a batch; send one message at a time", b"JSON-RPC 2.0 6")
-        elif skip_value(s):
-            fault(s, b"the document is no object", b"JSON-RPC 2.0 4")
+        else:
+            start = s.at
+            if skip_value(s):
+                s.at = start
+                fault(s, b"the document is no object", b"JSON-RPC 2.0 4")
         raise no_message(s, message, protocol)
     if read_fields(s, &rpc.top, kept) < 0:
         raise no_message(s, message, protocol)

@@ -92,8 +92,7 @@ def read_batch(
         try:
             read.append(read_message(part, revision=revision, speaker=speaker, bytes_max=bytes_max))
         except CodecError as error:
-            error.offset += at
-            raise
+            raise error.at(at + error.offset) from error
         at += len(part)
     return tuple(read)
 

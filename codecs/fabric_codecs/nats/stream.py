@@ -54,9 +54,7 @@ class Decoder:
                 operation, at = read
                 found.append(operation)
         except CodecError as error:
-            self.fault = CodecError(
-                error.what, protocol="nats", offset=self._passed + error.offset, clause=error.clause
-            )
+            self.fault = error.at(self._passed + error.offset)
             if not found:
                 raise self.fault from None
         del self._held[:at]

@@ -6,6 +6,8 @@ Below: `fields`, which shows the form of a batch and reads it.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memcmp
@@ -143,8 +145,9 @@ cdef inline bytes bytes_at(const Place* place):
 
 cdef Record record_of(const Fields* fields, const unsigned char* base):
     cdef Record record = Record.__new__(Record)
-    cdef list headers = []
-    cdef const Header* header = fields.header
+    cdef list headers = PyList_New(fields.headers)
+    cdef const Header* header = &fields.header[0]
+    cdef tuple pair
     cdef int at = 0
     record.offset = fields.offset
     record.timestamp_ms = fields.timestamp_ms
@@ -153,7 +156,9 @@ cdef Record record_of(const Fields* fields, const unsigned char* base):
     record.headers = headers
     try:
         for at in range(fields.headers):
-            headers.append((name_at(header[at].name.text, header[at].name.size), bytes_at(&header[at].value)))
+            pair = (name_at(header[at].name.text, header[at].name.size), bytes_at(&header[at].value))
+            Py_INCREF(pair)  # the list takes a reference, and Cython drops its own
+            PyList_SET_ITEM(headers, at, pair)
     except UnicodeDecodeError:
         raise misnamed(&header[at].name, base) from None
     return record

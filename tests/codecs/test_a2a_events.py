@@ -13,6 +13,7 @@ from fabric_codecs.a2a.events import lower_events
 from fabric_codecs.a2a.lift import WHOLE
 from fabric_codecs.a2a.spelling import to_old
 from fabric_codecs.a2a.task import as_item, is_artifact, state_of, submitted, turn_of, write_task
+from fabric_codecs.bounds import JSON_DEPTH_MAX
 from fabric_codecs.core.jsonrpc import write_result
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
@@ -241,6 +242,13 @@ def test_update_of_another_agent_goes_on_under_the_ids_of_this_task() -> None:
     assert (same.message, same.losses) == ((packed({"statusUpdate": theirs}),), ())
 
 
+def test_update_in_the_spelling_of_0_3_is_content_like_any_other() -> None:
+    sent = lifted({"jsonrpc": "2.0", "id": 1, "result": {"kind": "status-update", **status("working")}})
+    (event,) = events(sent).message
+    assert read(event).status_update.task_id == "t-1"
+    assert (back(event).kind, back(event).data) == ("status", sent.data)
+
+
 @pytest.mark.parametrize("kind", ["request", "event", "cancel"])
 def test_kind_that_no_caller_is_sent_is_refused(kind: str) -> None:
     with pytest.raises(CodecError, match=f"'{kind}' tells a caller nothing"):
@@ -252,6 +260,15 @@ def test_losses_are_told_with_the_answer_and_with_the_end() -> None:
     told = [{"code": "STREAM_COALESCED", "field": "progress", "outcome": "3 reports were folded"}]
     for update in (read(artifact).artifact_update, read(done).status_update):
         assert MessageToDict(update.metadata)["io.agentfabric/loss"] == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"), [("response", b"null"), ("response", b'"x"'), ("error", FAILURES[0])]
+)
+@pytest.mark.parametrize("media_type", ["application/problem+json", "application/json"])
+def test_content_type_that_no_part_says_is_told(kind: str, data: bytes, media_type: str) -> None:
+    (event, *_) = events(envelope(kind, data, datacontenttype=media_type)).message
+    assert (back(event).data, back(event).get("datacontenttype")) == (data, media_type)
 
 
 # ---- There and back
@@ -312,6 +329,11 @@ def test_the_end_of_a_response_is_a_status_and_no_second_response() -> None:
     assert (back(artifact).kind, back(done).kind) == ("response", "status")
     assert back(done).id == "f-1"
     assert back(done).get("datacontenttype") == WHOLE
+    assert MessageToDict(read(done).status_update.metadata) == {
+        "io.agentfabric/fabkind": "status",
+        "io.agentfabric/causationid": "m-1",
+        "io.agentfabric/conversation": "story-1",
+    }
 
 
 # ---- The task as it is now
@@ -347,6 +369,12 @@ def test_completed_task_has_its_artifacts_and_the_marks_of_the_answer() -> None:
     assert b"[1.0]" in raw
     again = back(as_item(raw))
     assert (again.kind, again.id, again.data) == ("response", "e-2", raw)
+
+
+def test_result_as_deep_as_results_may_be_stands_in_a_task() -> None:
+    deep = b"[" * JSON_DEPTH_MAX + b"]" * JSON_DEPTH_MAX
+    artifact, done = events(envelope("response", deep)).message
+    assert deep in write_task(done, [artifact], [], **TASK)
 
 
 def test_failed_task_has_the_marks_of_the_failure_and_comes_back_as_one() -> None:

@@ -14,7 +14,7 @@ In: a JSON-RPC message of A2A 1.0 or 0.3 (they tell themselves apart), and what 
 | the same, of a task that failed          | error    | task, statusUpdate      | a failure with it inside                   |
 | the same, of a progress                  | progress | statusUpdate            | `progress`, `total`, `message`             |
 | result: artifactUpdate                   | artifact | artifactUpdate          | whole                                      |
-| an update that `lower` made              | as it was | as spelled             | as it was                                  |
+| an update that `events`, `lower` made    | as it was | as spelled             | as it was                                  |
 | any other result                         | response | result                  | whole                                      |
 | JSON-RPC error                           | error    | -                       | a failure with it inside                   |
 

@@ -1,18 +1,16 @@
 """Every request and response in every version: kio, made from Kafka's own schemas, is the other side."""
 
 import dataclasses
-import io
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib import import_module
 from typing import get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kio.schema.errors import ErrorCode as KioErrorCode
-from kio.serial import entity_reader, entity_writer
+from kio.serial import entity_reader
 from kio.static.primitive import i32Timedelta, i64Timedelta
 
 from fabric_codecs.errors import CodecError
@@ -46,6 +44,7 @@ from fabric_codecs.kafka.messages.data import (
 )
 from fabric_codecs.kafka.messages.groups import HeartbeatRequest, HeartbeatResponse
 from fabric_codecs.kafka.schema import Kind, fields_of
+from helpers.kio_messages import kio_bytes, ours, theirs
 
 CASES = [
     (Api(api), version, part)
@@ -58,16 +57,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
 INTEGERS = {Kind.INT8: 8, Kind.INT16: 16, Kind.INT32: 32, Kind.INT64: 64}
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
-
-
-def ours(api, part):
-    return getattr(EXCHANGES[api], part)
-
-
-@cache
-def theirs(api, version, part):
-    module = import_module(f"kio.schema.{api.name.lower()}.v{version}.{part}")
-    return getattr(module, ours(api, part).__name__)
 
 
 @cache
@@ -137,13 +126,6 @@ def same(ours, theirs, version):
     if isinstance(theirs, uuid.UUID):
         return ours == theirs.bytes
     return ours == theirs or (theirs is None and ours in (-1, bytes(16)))
-
-
-def kio_bytes(*entities):
-    buffer = io.BytesIO()
-    for entity in entities:
-        entity_writer(type(entity))(buffer, entity)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(("api", "version", "part"), CASES, ids=IDS)

@@ -144,7 +144,7 @@ cdef int tell_losses(Canonical* c, tuple losses) except -1:
 cdef tuple collect(Canonical* c, Lowered* to):
     """Everything, and what the record cannot keep."""
     cdef tuple losses = UNENFORCED if has(c, EXPIRYTIME) else ()
-    if losses or has(c, FABLOSS):
+    if losses:
         tell_losses(c, losses)
     to.count = 0
     add_attributes(c, to)

@@ -61,7 +61,9 @@ def shown(*rows: dict[str, Any]) -> str:
 
 
 def test_codecs_and_translations_are_shown_for_one_size_and_large_pairs() -> None:
-    text = shown(*(row(f"translate.mcp.kafka.{size}") for size in (64, 256, 4096, 65536)))
+    run = {"ours": 9.0, "floor": 5.0}
+    sizes = (64, 256, 4096, 65536)
+    text = shown(*(row(f"translate.mcp.kafka.{size}", against={"floor": 5.0}, runs=[run]) for size in sizes))
     assert "translate.mcp.kafka.256" in text
     assert "translate.mcp.kafka.65536" in text
     assert "translate.mcp.kafka.64`" not in text
@@ -69,11 +71,13 @@ def test_codecs_and_translations_are_shown_for_one_size_and_large_pairs() -> Non
     assert "codec.kafka.decode.65536" not in shown(row("codec.kafka.decode.65536"))
 
 
-def test_a_large_pair_stands_beside_what_has_to_be_done_alone() -> None:
+def test_the_floor_of_a_large_pair_is_what_has_to_be_done_to_every_byte() -> None:
     run = {"ours": 9.0, "sdk": 90.0, "floor": 4.0, "scan JSON + copy": 5.0}
     against = {name: figure for name, figure in run.items() if name != "ours"}
-    text = shown(row("translate.mcp.a2a.65536", ours=9.0, against=against, runs=[run]))
-    assert "| scan JSON + copy 5 (5 to 5) | 1.80 scan JSON + copy |" in text
+    counted = {"ours": 300, "floor": 90, "scan JSON + copy": 100}
+    pair = row("translate.mcp.a2a.65536", ours=9.0, against=against, runs=[run], instructions=counted)
+    text = shown(pair | {"goal": "<= 2 (scan JSON + copy)"})
+    assert "| floor 5 (5 to 5) | 1.80 floor | <= 2 (scan JSON + copy) | yes | 300, floor 100 |" in text
 
 
 def test_instructions_are_a_column_where_any_were_counted() -> None:

@@ -27,7 +27,7 @@ from fabric_codecs.translate.message import translate
 __all__ = ["goals_of", "run"]
 
 SLICE_S, SLICE_QUICK_S = 0.05, 0.006  # how long one participant is timed in one round
-STRETCHES = 5
+STRETCH_S, STRETCHES_MIN = 0.001, 5
 GOAL_SIZE, WORST_US, SDK_TIMES = 256, 1.5, 15
 BARE_TIMES = 2  # what a pair may take of what has to be done to every byte
 DIFFERENT = 1000
@@ -112,10 +112,12 @@ async def _timed(row: str, parts: dict[str, Part], rounds: int, slice_s: float) 
 
 
 def _per_message_us(part: Part, slice_s: float) -> float:
-    """The best of the stretches that fill the slice: what else the machine does only ever adds."""
-    once_s = min(_took_s(part, 1) for _ in range(STRETCHES))
-    number = max(1, int(slice_s / STRETCHES / max(once_s, 1e-7)))
-    return min(_took_s(part, number) for _ in range(STRETCHES)) / number * 1e6
+    """The best of the stretches that fill the slice: what else the machine does only ever adds, and leaves
+    some short ones alone."""
+    once_s = max(min(_took_s(part, 1) for _ in range(STRETCHES_MIN)), 1e-7)
+    number = max(1, int(STRETCH_S / once_s))
+    stretches = max(STRETCHES_MIN, int(slice_s / (number * once_s)))
+    return min(_took_s(part, number) for _ in range(stretches)) / number * 1e6
 
 
 def _took_s(part: Part, number: int) -> float:

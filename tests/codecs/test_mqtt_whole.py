@@ -176,6 +176,43 @@ def test_extensions_beyond_what_an_envelope_holds_stay_native_entries() -> None:
     assert envelope.native == [(f"ext{number}", str(number).encode()) for number in range(64, 70)]
 
 
+EVENT = ("specversion", "1.0")
+
+
+@pytest.mark.parametrize(
+    ("user", "native"),
+    [
+        ((("fab-loss", "A"), ("fab-loss", "B")), ("fab-loss", b"B")),
+        ((("fab-loss", "a\nb"),), ("fab-loss", b"a\nb")),
+        ((EVENT, ("zone", "a\nb")), ("zone", b"a\nb")),
+        ((EVENT, ("zone", "1"), ("zone", "2")), ("zone", b"2")),
+        ((EVENT, ("fabnative", "x")), ("fabnative", b"x")),
+        ((("zone", "1"), ("specversion", "0.3")), ("specversion", b"0.3")),
+    ],
+)
+def test_what_no_attribute_takes_stays_a_native_entry(
+    user: tuple[tuple[str, str], ...], native: tuple[str, bytes]
+) -> None:
+    got = in_place(encode(Publish("a", properties=Properties(user=user)), 5), 5).message
+    assert got.native[-1] == native
+    assert got.get(native[0]) != native[1].decode()
+
+
+def test_a_content_type_with_a_control_character_stays_a_native_entry() -> None:
+    got = in_place(encode(Publish("a", properties=Properties(content_type="a\nb")), 5), 5).message
+    assert got.get("datacontenttype") is None
+    assert got.native == [("datacontenttype", b"a\nb")]
+
+
+def test_a_trusted_sender_says_what_a_device_may_not() -> None:
+    user = (("source", "/nats/t1"), ("subject", "a.b"), ("fablive", "p:1"))
+    packet = encode(Publish("x" * 300, properties=Properties(user=user)), 5)  # a topic that no channel has
+    got = lift(packet, "mqtt5", origin="/mqtt/d", now_us=NOW_US, fresh_id="e-1", trusted=True).message
+    assert (got.source, got.subject) == ("/nats/t1", "a.b")
+    assert got.native == [("fablive", b"p:1")]  # one hop's own, whoever says it
+    assert outcome(in_place, packet, 5)[2:] == ("4.7.3", 0x90)
+
+
 @pytest.mark.parametrize("size", [0, 1, 300, 600, 40_000])
 def test_correlation_data_of_any_size_comes_back(size: int) -> None:
     data = bytes(number & 0xFF for number in range(size))

@@ -1,8 +1,8 @@
 """Record batches of format v2 (magic 2) where they stand: what a Fetch response carries and a Produce request brings.
 
-In: the bytes of a batch, compressed or not. Out: `Head`, and `Fields` of its records, which are places in these bytes. Above:
-`records` makes objects of them, `lift` an envelope without any. Below: `compression`, `core`. Every read goes through the bounded reader; a
-record that does not end where its length says is refused.
+In: the bytes of a batch, compressed or not. Out: `Head`, and `Fields` of its records, which are places in these bytes.
+Above: `records` makes objects of them, `lift` a canonical message without any. Below: `compression`, `core`. Every read goes
+through the bounded reader; a record that does not end where its length says is refused.
 
     batch, big endian                                 record, v = zigzag varint
        0  base offset           i64                   length                          v
@@ -20,8 +20,8 @@ record that does not end where its length says is refused.
       57  record count          i32                   4 transactional, 5 control, 6 delete horizon
       61  records
 
-Source: Apache Kafka, documentation, "Message Format"; DefaultRecordBatch and DefaultRecord. Base offset and leader epoch stand outside the checksum, so
-that a broker may set them in a producer's batch.
+Source: Apache Kafka, documentation, "Message Format"; DefaultRecordBatch and DefaultRecord. Base offset and leader epoch
+stand outside the checksum, so that a broker may set them in a producer's batch.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -51,7 +51,7 @@ cdef object wrong(str what, Py_ssize_t at, int reason, str clause=RECORD):
 
 
 cdef object broken(Reader* r, str what):
-    # The reader's own first fault: where it is, and why when it is not that the bytes end.
+    """The reader's own first fault: where it is, and why when it is not that the bytes end."""
     if r.why == NULL:
         return wrong(what, r.fault_at, INVALID_RECORD)
     is_varint = (<bytes>r.why).startswith(b"a varint")
@@ -62,7 +62,7 @@ cdef object broken(Reader* r, str what):
 
 
 cdef int check_frame(Reader* r) except -1:
-    # Length, magic and checksum: nothing behind them is believed before they are right. Leaves `r` at the attributes.
+    """Length, magic and checksum: nothing behind them is believed before they are right. Leaves `r` at the attributes."""
     cdef Py_ssize_t start = r.at
     cdef int32_t length
     if left(r) < RECORDS_AT:

@@ -24,5 +24,6 @@ def lift(
     headers; pass an empty set for records that somebody trusted wrote, `lower` for one.
 
     Raises CodecError for a topic that is no channel's name, when there is no id (no `ce_id`, `fresh_id` or
-    offset; a codec invents none), and when the headers exceed 64 KiB as an envelope.
+    offset; a codec invents none), for more than KAFKA_HEADERS_MAX headers, and when they exceed 64 KiB as an
+    envelope. Raises ValueError for a name in `withheld` that is none of `envelope.ATTRIBUTES`.
     """

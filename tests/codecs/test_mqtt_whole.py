@@ -248,6 +248,13 @@ def test_what_was_retained_is_again() -> None:
         envelope = in_place(packet, version).message
         for target in (4, 5):
             assert only_publish(lower(envelope, NAMES[target], now_us=NOW_US).message, target).retain
+    event = lower(
+        in_place(encode(Publish("a", b"x", retain=True), 5), 5).message,
+        "mqtt311",
+        now_us=NOW_US,
+        structured=True,
+    )
+    assert only_publish(event.message, 4).retain
     plain = in_place(encode(Publish("a", b"x"), 5), 5).message
     assert not only_publish(lower(plain, "mqtt5", now_us=NOW_US).message, 5).retain
 

@@ -101,7 +101,7 @@ def lower(
             read_envelope(&c, envelope, NULL)
         read_channel(channel, &name)
         find_topic(&c, &name, &parts.topic)
-        losses = tell_parts(
+        losses = fill_section(
             &parts, &section, &c, &name, version, now_us, subscription_ids, qos == 0 and is_stored(envelope)
         )
         parts.flags = qos << 1 | (1 if as_published and is_retained(&c) else 0)
@@ -131,7 +131,7 @@ cdef Translation packet_of(Canonical* c, str channel, int version, int64_t now_u
         except CodecError:
             respell(c, &name)
             find_topic(c, &name, &parts.topic)
-        losses = tell_parts(&parts, &section, c, &name, version, now_us, (), False)
+        losses = fill_section(&parts, &section, c, &name, version, now_us, (), False)
         parts.flags = 1 if is_retained(c) else 0
         parts.packet_id = 0
         parts.payload.data = c.data.text
@@ -141,7 +141,7 @@ cdef Translation packet_of(Canonical* c, str channel, int version, int64_t now_u
         writer_free(&section)
 
 
-cdef tuple tell_parts(
+cdef tuple fill_section(
     Parts* parts, Writer* section, Canonical* c, const Place* channel, int version, int64_t now_us, tuple subscription_ids,
     bint downgraded,
 ):

@@ -12,6 +12,7 @@ from fabric_codecs.core.marks cimport SUBJECT
 from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.kafka.lower cimport batch_of
 from fabric_codecs.mcp.lower cimport message_of as mcp_of
+from fabric_codecs.mqtt.entries cimport is_retained
 from fabric_codecs.mqtt.lower cimport packet_of
 from fabric_codecs.translate.lift cimport A2A, MCP, MQTT5, MQTT311, Wire, wire_of
 from fabric_codecs.translate.losses cimport Translation, translation_of
@@ -93,7 +94,7 @@ cdef Translation event_of(Canonical* c, str topic):
     """MQTT 3.1.1 with a CloudEvent in JSON for its payload, which keeps everything."""
     cdef Envelope envelope = envelope_of(c, "mqtt")
     name = channel_to_topic(channel_name(topic or subject_of(c)))
-    return translation_of(encode(Publish(name, write_event(envelope)), 4), ())
+    return translation_of(encode(Publish(name, write_event(envelope), 0, is_retained(c)), 4), ())
 
 
 def name_for(Envelope envelope not None, str protocol not None, str topic=None):

@@ -18,6 +18,8 @@ CloudEvents 1.0, Kafka protocol binding 3.2 (binary mode), and what stands outsi
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT32_MAX, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
@@ -167,17 +169,20 @@ cdef str name_of(const Native* header):
     return name if header.room_size == 0 else header.room[:header.room_size].decode() + name
 
 
-cdef int append_headers(list headers, const Native* header, int count) except -1:
-    cdef int at
-    for at in range(count):
-        headers.append((name_of(&header[at]), bytes_at(&header[at].value)))
+cdef int set_headers(list headers, Py_ssize_t at, const Native* header, int count) except -1:
+    cdef tuple pair
+    cdef int which
+    for which in range(count):
+        pair = (name_of(&header[which]), bytes_at(&header[which].value))
+        Py_INCREF(pair)  # the list takes a reference, and Cython drops its own
+        PyList_SET_ITEM(headers, at + which, pair)
     return 0
 
 
 cdef Record record_of(Canonical* c, const Lowered* lowered, long long offset, long long time_ms):
-    cdef list headers = []
-    append_headers(headers, lowered.header, lowered.count)
-    append_headers(headers, lowered.native, lowered.natives)
+    cdef list headers = PyList_New(lowered.count + lowered.natives)
+    set_headers(headers, 0, lowered.header, lowered.count)
+    set_headers(headers, lowered.count, lowered.native, lowered.natives)
     return Record(offset, time_ms, bytes_at(&lowered.key), None if lowered.value.text == NULL else data_of(c), headers)
 
 
@@ -209,8 +214,9 @@ cdef unsigned char* poke_headers(unsigned char* p, const Native* header, int cou
     cdef int at
     for at in range(count):
         p = poke_varint(p, header[at].room_size + header[at].name.size)
-        memcpy(p, header[at].room, header[at].room_size)
-        p += header[at].room_size
+        if header[at].room_size:  # most have none
+            memcpy(p, header[at].room, header[at].room_size)
+            p += header[at].room_size
         memcpy(p, header[at].name.text, header[at].name.size)
         p = poke_nullable(p + header[at].name.size, &header[at].value)
     return p

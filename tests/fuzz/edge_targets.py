@@ -6,7 +6,7 @@ from fabric_codecs.a2a.call import lift_call
 from fabric_codecs.a2a.card import version_is_served
 from fabric_codecs.a2a.events import lower_events
 from fabric_codecs.a2a.lift import lift as lift_from_a2a
-from fabric_codecs.a2a.params import read_send, read_task_query
+from fabric_codecs.a2a.params import read_parts, read_send, read_task_query
 from fabric_codecs.a2a.spelling import to_old
 from fabric_codecs.a2a.task import is_artifact, state_of, write_task
 from fabric_codecs.bounds import JSON_DEPTH_MAX
@@ -20,7 +20,7 @@ from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lift import lift as lift_from_mqtt
 from fabric_codecs.mqtt.lower import lower as lower_to_mqtt
 from fabric_codecs.mqtt.packets import Packet, Publish, Reason
-from fabric_codecs.mqtt.wire import Decoder
+from fabric_codecs.mqtt.wire import Decoder, decode
 from fuzz.promise import MayRefuse, bytewise, inside, must, received_of, survives_nats
 
 NOW_US = 1_795_233_600_000_000
@@ -47,7 +47,13 @@ def mqtt_5(data: bytes) -> None:
 def _mqtt(data: bytes, version: int) -> None:
     packets, fault, version_said = _packets([data], version)
     assert (packets, fault, version_said) == _packets(bytewise(data), version)
-    assert data.startswith(b"".join(must(encode, packet, version_said) for packet in packets))
+    written = b"".join(must(encode, packet, version_said) for packet in packets)
+    assert data.startswith(written)
+    if len(packets) == 1 and written == data:
+        assert must(decode, data, version) == packets[0]
+    else:
+        with MayRefuse(len(data)):
+            raise AssertionError(f"{decode(data, version)} is not what a stream has: {packets}")
 
 
 def _packets(pieces: Iterable[bytes], version: int) -> tuple[list[Packet], tuple[object, ...] | None, int]:
@@ -123,6 +129,8 @@ def a2a(data: bytes) -> None:
         message = rpc.read_rpc(data)
         with MayRefuse(len(data)):
             read_task_query(message.params)
+        with MayRefuse(len(data)):
+            read_parts(message.params)
         sent = read_send(message.params)
         if message.method not in ("SendMessage", "SendStreamingMessage"):
             return

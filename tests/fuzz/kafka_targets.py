@@ -16,7 +16,7 @@ from fabric_codecs.kafka.frames import (
     encode_response,
 )
 from fabric_codecs.kafka.lift import WITHHELD, lift
-from fabric_codecs.kafka.lower import lower
+from fabric_codecs.kafka.lower import lower, lower_batch
 from fabric_codecs.kafka.messages import EXCHANGES
 from fabric_codecs.kafka.records import Record, checksum, decode_batch
 from fabric_codecs.kafka.wire import FrameReader
@@ -132,7 +132,8 @@ def _there_and_back(record: Record, withheld: frozenset[str]) -> None:
 def kafka_lower(data: bytes) -> None:
     """Any header block to a record, which a batch takes unless it has too many headers."""
     with MayRefuse(0):
-        record = lower(received_of(data), 7, 1000).message
-        builder = BatchBuilder(7)
-        builder.add(record)
-        assert must(decode_batch, builder.build()).records == [record]
+        received = received_of(data)
+        record = lower(received, 0, 1000).message
+        batch = _batch(0, [record])
+        assert must(decode_batch, batch).records == [record]
+        assert must(lower_batch, received, 1000).message == batch

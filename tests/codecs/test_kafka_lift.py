@@ -138,6 +138,11 @@ def test_what_the_edge_knows_a_producer_may_not_say(name):
     assert trusted.native == []
 
 
+def test_how_a_message_came_to_the_fabric_is_told_whole_by_one_side():
+    trusted = lifted(record(("ce_fabproto", b"mcp")), withheld=NOBODY)
+    assert [trusted.get(name) for name in ("fabproto", "fabver", "fabmethod")] == ["mcp", None, None]
+
+
 @pytest.mark.parametrize(
     ("header", "what_stands_there"),
     [

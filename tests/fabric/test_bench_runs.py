@@ -1,6 +1,7 @@
 """Every bench, end to end and small: the rows of the design, all participants, nothing lost, as JSON."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from fabric_bench import runner
 from fabric_bench.codec_work import PAIRS
+from fabric_bench.instructions import Counted
 from fabric_bench.peers import sdk
 from fabric_bench.plans import DurablePlan, Place, Specimen
 from fabric_bench.scenarios import call, catchup, durable, join, live, queue, register, storm, translate
@@ -40,6 +42,10 @@ ROWS = {
 KEYS = {"id", "what", "unit", "better", "ours", "against", "goal", "met", "lost", "duplicated", "runs"}
 
 
+async def not_counted(sizes: Iterable[int]) -> Counted:
+    return Counted("not counted: test_bench_translate does")
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "ROUNDS_QUICK", 1)
@@ -55,6 +61,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storm, "IDLE_QUICK_S", 2.0)
     monkeypatch.setattr(storm, "STORM_QUICK_S", 1.0)
     monkeypatch.setattr(storm, "AFTER_QUICK_S", 1.0)
+    monkeypatch.setattr(translate, "count", not_counted)
     monkeypatch.setattr(translate, "SIZES", (64,))
     monkeypatch.setattr(translate, "DIFFERENT", 20)
     monkeypatch.setattr(translate, "SLICE_QUICK_S", 0.0)

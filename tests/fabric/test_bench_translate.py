@@ -146,7 +146,12 @@ async def test_a_valgrind_that_cannot_count_here_is_told_and_fails_no_bench(
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="counts with valgrind")
-async def test_valgrind_marks_each_loop() -> None:
-    counted = await count([])
+async def test_valgrind_counts_every_row_of_a_size() -> None:
+    counted = await count([64])
     assert counted.by.startswith("counted by valgrind")
-    assert counted.rows == {}
+    assert counted.rows.keys() == {task.row for task in tasks(64)}
+    for parts in counted.rows.values():
+        assert parts.keys() == {"ours", "floor"}
+        assert all(500 < instructions < 200_000 for instructions in parts.values())
+    ours = {row: parts["ours"] for row, parts in counted.rows.items()}
+    assert ours["translate.mcp.kafka.64"] > ours["codec.mcp.decode.64"] / 2 > ours["codec.mqtt311.decode.64"]

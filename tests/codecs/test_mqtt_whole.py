@@ -255,6 +255,7 @@ def test_what_was_retained_is_again() -> None:
         structured=True,
     )
     assert only_publish(event.message, 4).retain
+    assert not mqtt_lower.lower(envelope, "a", version=5, qos=0, now_us=NOW_US).message.retain
     plain = in_place(encode(Publish("a", b"x"), 5), 5).message
     assert not only_publish(lower(plain, "mqtt5", now_us=NOW_US).message, 5).retain
 
@@ -288,11 +289,44 @@ def test_an_attribute_with_a_zero_byte_is_refused() -> None:
     assert outcome(lower, envelope, "mqtt5", now_us=NOW_US)[0] == "a user property's value holds U+0000"
 
 
+def test_more_correlation_than_mqtt_carries_is_refused() -> None:
+    envelope = Envelope(b"", id="1", source="/s", type="t", subject="a", fabcorr="AAAA" * 21_846)
+    refused = outcome(lower, envelope, "mqtt5", now_us=NOW_US)
+    assert refused[0] == "correlation_data has 65538 bytes, allowed are 65535"
+
+
+def test_a_message_that_has_expired_has_a_second_left() -> None:
+    envelope = Envelope(b"", id="1", source="/s", type="t", subject="a", expirytime="2001-01-01T00:00:00Z")
+    sent = only_publish(lower(envelope, "mqtt5", now_us=NOW_US).message, 5)
+    assert sent.properties.message_expiry_s == 1
+
+
+@pytest.mark.parametrize("topic", ["", None])
+def test_without_another_channel_a_message_goes_to_its_subject(topic: str | None) -> None:
+    envelope = Envelope(b"", id="1", source="/s", type="t", subject="a.b")
+    assert only_publish(lower(envelope, "mqtt5", now_us=NOW_US, topic=topic).message, 5).topic == "a/b"
+
+
 def test_earlier_losses_are_told_as_they_read() -> None:
     header = b"NATS/1.0\r\nce-subject: a\r\nce-fabloss: A%2FB\r\nce-fabreply: x%2Fy\r\n\r\n"
     sent = lower(Envelope.from_nats(b"s", header, b""), "mqtt5", now_us=NOW_US)
     assert [loss.code for loss in sent.losses] == [LossCode.NO_METADATA]
-    assert ("fab-loss", "A/B,NO_METADATA") in only_publish(sent.message, 5).properties.user
+    user = only_publish(sent.message, 5).properties.user
+    assert [pair for pair in user if "loss" in pair[0]] == [("fab-loss", "A/B,NO_METADATA")]
+
+
+def test_earlier_losses_are_told_when_nothing_more_is_lost() -> None:
+    envelope = Envelope(b"", id="1", source="/s", type="t", subject="a", fabloss="NUM_PRECISION")
+    sent = lower(envelope, "mqtt5", now_us=NOW_US)
+    assert sent.losses == ()
+    assert ("fab-loss", "NUM_PRECISION") in only_publish(sent.message, 5).properties.user
+
+
+@pytest.mark.parametrize("number", [0, 0x1000_0000])
+def test_a_subscription_identifier_that_does_not_exist_is_refused(number: int) -> None:
+    envelope = Envelope(b"", id="1", source="/s", type="t", subject="a")
+    known: dict[str, Any] = {"version": 5, "qos": 0, "now_us": NOW_US, "subscription_ids": (number,)}
+    assert outcome(mqtt_lower.lower, envelope, "a", **known)[0].startswith("subscription_ids is ")
 
 
 def test_a_channel_or_topic_with_a_lone_surrogate_is_refused() -> None:

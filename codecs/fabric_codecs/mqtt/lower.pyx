@@ -40,7 +40,6 @@ from fabric_codecs.names import channel_name, channel_to_topic
 from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
 
 cdef enum:
-    FIELD_MAX = 0xFFFF  # 1.5.4, 1.5.6
     SECTION_BYTES = 1000  # most sections fit
 cdef int64_t EXPIRY_S_MAX = 0xFFFFFFFF
 cdef const Lead* LEADS = leads()
@@ -282,7 +281,7 @@ cdef bint put_reply(Writer* w, uint64_t* seen, Canonical* c) except -1:
 
 
 cdef bint put_correlation(Writer* w, uint64_t* seen, const Place* correlation) except -1:
-    """The Correlation Data; False when the attribute is no base64, or holds more than MQTT carries."""
+    """The Correlation Data; False when the attribute is no base64."""
     cdef Writer data
     cdef bytes decoded
     writer_init(&data)
@@ -293,8 +292,6 @@ cdef bint put_correlation(Writer* w, uint64_t* seen, const Place* correlation) e
             except ValueError:
                 return False
             put(&data, PyBytes_AS_STRING(decoded), PyBytes_GET_SIZE(decoded))
-        if data.size > FIELD_MAX:
-            return False
         begin(w, seen, CORRELATION_DATA)
         put_span(w, data.data, data.size, "correlation_data")
         return True

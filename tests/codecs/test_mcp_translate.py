@@ -198,7 +198,7 @@ def test_other_requests_come_whole_and_say_what_they_are_about() -> None:
     read = lifted(rpc(id=1, method="resources/read", params={"uri": "a:b", "_meta": {"k": 1}}))
     assert (read.kind, read.subject, read.get("fabmethod")) == ("request", "a:b", "resources/read")
     assert (read.data, read.native) == (b'{"uri":"a:b","_meta":{"k":1}}', [])
-    assert lifted(rpc(id=1, method="ping")).data == b""
+    assert lifted(rpc(id=1, method="ping")).data == b"{}"
 
 
 # ---- lower

@@ -97,12 +97,12 @@ cdef bint put_typed_id(Writer* w, const Canonical* c) except -1:
         return False
     writer_on(&typed, memory, sizeof(memory))
     try:
-        if not put_unbase64(&typed, c.known[FABCORR].text, c.known[FABCORR].size) or typed.size < 3 or typed.data[1] != c":":
+        if not put_unbase64(&typed, c.known[FABCORR].text, c.known[FABCORR].size) or typed.size < 2 or typed.data[1] != c":":
             return False
         if typed.data[0] == c"s" and utf8_fault(typed.data + 2, typed.size - 2) < 0:
             put_string(w, typed.data + 2, typed.size - 2)
             found = True
-        elif typed.data[0] == c"i":
+        elif typed.data[0] == c"i" and typed.size > 2:
             at = 3 if typed.data[2] == c"-" else 2
             found = typed.size > at and (typed.data[at] != c"0" or typed.size == at + 1)
             while found and at < typed.size:

@@ -110,11 +110,12 @@ cdef int give_text(Message* m, const Field* field) except -1:
 
 
 cdef int give_whole(Message* m, const Field* field) except -1:
-    """The params or the result as it is; of its `_meta` only what are attributes."""
+    """The params or the result as it is, `{}` where there are none; of its `_meta` only what are attributes."""
     take_meta(m, False)
     tell_word(m.to, DATACONTENTTYPE, b"application/mcp+json", 20)
-    if field != NULL:
-        give(m, field)
+    if field == NULL:
+        return give_bytes(m, b"{}")
+    give(m, field)
     return 0
 
 

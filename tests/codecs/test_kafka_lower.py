@@ -11,7 +11,8 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.builder import BatchBuilder
 from fabric_codecs.kafka.lower import lower as lower_record
 from fabric_codecs.kafka.lower import lower_batch
-from fabric_codecs.kafka.records import Record, decode_batch
+from fabric_codecs.kafka.records import Record, decode_batch, only_record
+from fabric_codecs.translate.message import translate
 
 MEASURED = Envelope(
     b'{"celsius": 21.5}',
@@ -106,6 +107,17 @@ def test_a_header_called_like_the_native_key_is_the_key_only_in_the_first_place(
     record = lower(MEASURED.replace(partitionkey="text").with_native(native), 0, 0).message
     assert record.key == b"text"
     assert record.headers[-2:] == native
+
+
+def test_a_member_of_another_protocol_called_like_the_native_key_is_a_header():
+    meta = b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","kafka.key":7}'
+    call = (
+        b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{},"_meta":%b}}'
+        % meta
+    )
+    record = only_record(translate(call, "mcp", "kafka", origin="/m", now_us=0, fresh_id="e").message)
+    assert record.key is None
+    assert record.headers[-1] == ("_meta/kafka.key", b"7")
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 70_000])

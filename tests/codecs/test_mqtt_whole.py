@@ -283,10 +283,14 @@ def test_a_native_entry_that_no_property_holds_is_refused(
         assert lowered[0] == what
 
 
-def test_an_attribute_with_a_zero_byte_is_refused() -> None:
-    header = b"NATS/1.0\r\nce-id: a%00b\r\nce-subject: a\r\n\r\n"
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("id", "a user property's value"), ("datacontenttype", "content_type"), ("fabloss", "fab-loss")],
+)
+def test_an_attribute_with_a_zero_byte_is_refused(name: str, what: str) -> None:
+    header = f"NATS/1.0\r\nce-{name}: a%00b\r\nce-subject: a\r\n\r\n".encode()
     envelope = Envelope.from_nats(b"s", header, b"")
-    assert outcome(lower, envelope, "mqtt5", now_us=NOW_US)[0] == "a user property's value holds U+0000"
+    assert outcome(lower, envelope, "mqtt5", now_us=NOW_US)[0] == f"{what} holds U+0000"
 
 
 def test_more_correlation_than_mqtt_carries_is_refused() -> None:

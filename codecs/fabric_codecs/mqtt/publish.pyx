@@ -162,7 +162,8 @@ cdef bytes encode_publish(Publish packet, int version):
     """The whole packet."""
     cdef Parts parts
     cdef bytes section
-    number(packet.qos, 2, "the QoS")
+    if not 0 <= packet.qos <= 2:
+        number(packet.qos, 2, "the QoS")  # which says what is wrong with it
     section = parts_of(packet, version, &parts)
     if not packet.qos and (packet.dup or packet.packet_id):
         raise unsayable("QoS 0 with DUP or a Packet Identifier", "3.3.1-2")

@@ -10,8 +10,8 @@
 Whoever was fenced learns it with its next write. A life that has heard nothing of its record for `CONFIRM_S`
 (it had nothing to write, or was stopped and went on) asks before it acts again, so one that was replaced
 meanwhile does nothing more. A write whose answer was lost is repeated, word for word, before any other.
-Above: `durable`. Below: `jetstream.state`, `lease`. Cost: a round trip for each write, and for the first act
-after a second without one.
+Above: `durable`, `keeper`, `custody`, `endings`. Below: `jetstream.state`, `lease`. Cost: a round trip for
+each write, and for the first act after a second without one.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ import msgspec
 from fabric.client.agents.lease import lease_held
 from fabric.client.link import Link
 from fabric.clock import monotonic
-from fabric.errors import Fenced, LimitExceeded, NameInUse, Refused
+from fabric.errors import Fenced, InternalError, LimitExceeded, NameInUse, Refused
 from fabric.rules.accounts import Holder
 
 __all__ = ["Tenure"]
@@ -51,17 +51,27 @@ class Tenure(Generic[H]):
     async def claim(self, *, take_over: bool = False) -> H | None:
         """The record of the life before, None when there was none; the first `write` makes it ours. Raises
         NameInUse, Refused, Unreachable."""
-        link = self._link
-        await link.lease.keep()  # others judge by it whether this life goes on
-        found = await link.state.get(self._subject)
+        await self._link.lease.keep()  # others judge by it whether this life goes on
+        former = await self.look()
+        if former is not None and former.open and not take_over and await self.lives(former):
+            raise NameInUse(former.name, f"{former.connection}.{former.process}")
+        return former
+
+    async def look(self) -> H | None:
+        """`claim` for a caller who judges by itself whether the record may become ours. Raises Refused,
+        Unreachable; InternalError for a record that is none."""
+        found = await self._link.state.get(self._subject)
         self._revision, self.former_at = found.revision, found.stored_at
         if not found.value:
             return None
-        former = msgspec.json.decode(found.value, type=self._form)
-        holder = f"{former.connection}.{former.process}"
-        if former.open and not take_over and await lease_held(link, holder):
-            raise NameInUse(former.name, holder)
-        return former
+        try:
+            return msgspec.json.decode(found.value, type=self._form)
+        except msgspec.MsgspecError as error:
+            raise InternalError(f"the record {self._subject} cannot be read: {error}") from error
+
+    async def lives(self, former: Holder) -> bool:
+        """Whether the process that wrote it still holds its lease."""
+        return await lease_held(self._link, f"{former.connection}.{former.process}")
 
     async def write(self, record: H) -> int:
         """Write a record unlike any before; answers its size. Raises Fenced for good; LimitExceeded when it

@@ -240,7 +240,7 @@ async def test_a_letter_that_nobody_got_because_its_taker_was_cancelled_comes_ag
         await sender.inbox("ibe-cancel").send("x")
     async with owning(server, "ibe-cancel") as inbox:
         await letters_of(inbox, 1)
-        inbox._custody.fenced = Fenced("ibe-cancel", "it crashed, as this test has it")
+        inbox._custody._tenure.fenced = Fenced("ibe-cancel", "it crashed, as this test has it")
     put, blocked = State.put, asyncio.Event()
 
     async def late(self: State, *args: object, **more: object) -> int:

@@ -59,7 +59,7 @@ async def dead_letters(node: InboxNode, agent: str) -> list[tuple[str, int]]:
 
 def crash(inbox: OwnedInbox) -> None:
     """The owner's process is gone: nothing of it is written any more."""
-    inbox._custody.fenced = Fenced(inbox.name, "it crashed, as this test has it")
+    inbox._custody._tenure.fenced = Fenced(inbox.name, "it crashed, as this test has it")
     inbox.fail(inbox._custody.fenced)
 
 

@@ -3,23 +3,21 @@
 | a commit's answer       | then |
 |-------------------------|------|
 | written                 | its ends stand; what it settled may be taken out of the log |
-| none                    | the same record is written again before any other |
+| none                    | the same record is written again before any other (`Tenure`) |
 | another owner's record  | Fenced: this life is over, nothing more is settled |
 
 `rules/inbox.py` knows what is settled; here it is written, and a node is asked to take it out of the log,
-which an agent has no right to. Above: `inbox_owner`, `inbox_keeper`. Below: `jetstream.state`, `Link.ask`.
+which an agent has no right to. Above: `owner`, `keeper`. Below: `tenure`, `Link.ask`.
 Cost: one write for each batch of settled letters, one request for each batch that leaves the log.
 """
 
 import asyncio
 import logging
 
-import msgspec
-
 from fabric import subjects
-from fabric.client.agents.lease import lease_held
 from fabric.client.identity import Identity
-from fabric.errors import CallFailed, Fenced, InternalError, NameInUse, Refused, Unreachable
+from fabric.client.tenure import Tenure
+from fabric.errors import CallFailed, Fenced, NameInUse, Refused, Unreachable
 from fabric.jetstream.layout import inbox_stream
 from fabric.rules.accounts import Extent
 from fabric.rules.inbox import Commit, InboxRecord, Letters, owner_in_the_way
@@ -44,8 +42,6 @@ class Custody:
         self.stream = inbox_stream(subjects.shard(identity.token))
         self.filter = subjects.inbox_letters(identity.token)
         self.letters = Letters()
-        self.former_at = ""  # when the record of the life before was written, by the server's clock
-        self.fenced: Fenced | None = None
         self.purged_to = 0  # nothing above it was taken out of the log in this life
         link = identity.link
         self.record = InboxRecord(
@@ -57,9 +53,7 @@ class Custody:
             letters_max=letters_max,
         )
         self._gate_is_shut = False
-        self._subject = record_subject(identity.token)
-        self._revision = 0
-        self._unsure: Commit | None = None  # written, and no answer came
+        self._tenure = Tenure(link, record_subject(identity.token), InboxRecord)
         self._turn = asyncio.Lock()
         self._warned = False
         self._closed = False
@@ -67,13 +61,11 @@ class Custody:
     async def open(self, *, take_over: bool, open_here: bool) -> None:
         """Become the owner. `open_here`: this process has it open already. Raises NameInUse while another
         live process is the owner; Refused, Unreachable; InternalError for a record that is none."""
-        link = self.identity.link
-        found = await link.state.get(self._subject)
-        former = self._read(found.value) if found.value else None
+        former = await self._tenure.look()
         lives = open_here
         if former is not None:
-            if former.open and former.process != link.process:
-                lives = await lease_held(link, f"{former.connection}.{former.process}")
+            if former.open and former.process != self.identity.link.process:
+                lives = await self._tenure.lives(former)
             self.record.epoch, self.record.shut = former.epoch, former.shut
             self._gate_is_shut = former.shut
         holder = owner_in_the_way(former, lives=lives, take_over=take_over)
@@ -81,8 +73,6 @@ class Custody:
             raise NameInUse(self.identity.name, f"{holder}, which owns its inbox")
         self.record.epoch += 1
         self.letters = Letters(former)
-        self.former_at = found.stored_at.rstrip("Z")
-        self._revision = found.revision
         try:
             await self._write(self.letters.commit(self.record))
         except Fenced:
@@ -94,7 +84,8 @@ class Custody:
         async with self._turn:
             if self._closed:  # a commit that waited for its turn must not open the record again
                 return
-            commit = await self._write_next()
+            commit = self.letters.commit(self.record)
+            await self._write(commit)
             if everything or self.letters.is_pressed:
                 await self._purge(self.letters.purgeable(commit.record, everything=everything))
             if self._gate_is_shut != commit.record.shut:
@@ -106,36 +97,20 @@ class Custody:
             await self.commit(everything=True)
         async with self._turn:
             self._closed = True
-            if self._unsure is not None:
-                await self._write(self._unsure)
             await self._write(self.letters.commit(self.record, closing=True))
 
-    def _read(self, value: bytes) -> InboxRecord:
-        try:
-            return msgspec.json.decode(value, type=InboxRecord)
-        except msgspec.MsgspecError as error:
-            raise InternalError(
-                f"the record of inbox {self.identity.name} cannot be read: {error}"
-            ) from error
+    @property
+    def fenced(self) -> Fenced | None:
+        """Set for good when another process owns the inbox."""
+        return self._tenure.fenced
 
-    async def _write_next(self) -> Commit:
-        if self._unsure is not None:
-            await self._write(self._unsure)
-        commit = self.letters.commit(self.record)
-        await self._write(commit)
-        return commit
+    @property
+    def former_at(self) -> str:
+        """When the record of the life before was written, by the server's clock; without its zone."""
+        return self._tenure.former_at.rstrip("Z")
 
     async def _write(self, commit: Commit) -> None:
-        if self.fenced is not None:
-            raise self.fenced
-        value = msgspec.json.encode(commit.record)
-        self._unsure = commit
-        try:
-            self._revision = await self.identity.link.state.put(self._subject, value, expected=self._revision)
-        except Fenced as error:
-            self.fenced = error
-            raise
-        self._unsure = None
+        await self._tenure.write(commit.record)
         self.letters.committed(commit)
 
     async def _purge(self, floors: dict[str, int]) -> None:

@@ -37,7 +37,7 @@ def sse(data: bytes) -> None:
 
 
 def _events(pieces: list[bytes]) -> tuple[list[Event], bool]:
-    reader = EventReader(event_bytes_max=1000)
+    reader = EventReader(event_bytes_max=100)
     events: list[Event] = []
     fed = 0
     try:

@@ -19,8 +19,7 @@ from hashlib import sha256
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdio cimport snprintf
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from fabric_codecs.core.block cimport is_name
 from fabric_codecs.core.canonical cimport (
@@ -33,6 +32,7 @@ from fabric_codecs.core.marks cimport (
     SUBJECT, TIME, TRACEPARENT, TRACESTATE, TYPE, attribute_of,
 )
 from fabric_codecs.core.utf8 cimport utf8_fault
+from fabric_codecs.core.writer cimport Writer, put_decimal, put_u8, writer_on
 from fabric_codecs.kafka.fields cimport HEADERS_MAX, INVALID_RECORD, Fields, Header, find_record
 from fabric_codecs.kafka.records cimport Record
 from fabric_codecs.translate.losses cimport translation_of
@@ -44,7 +44,7 @@ from fabric_codecs.names import kafka_topic_to_channel
 WITHHELD = frozenset(("source", "subject", "fabproto", "fabver", "fabmethod", "fablive", "fabepoch"))
 
 cdef enum:
-    ID_ROOM = 65  # ID_CHARS_MAX, and the zero that ends it
+    PLACE_CHARS = 31  # of the largest partition and offset, with their colons
     REMEMBERED_MAX = 1024  # topics come from the wire: remember some, not any number
 
 cdef uint64_t HERE = 1ULL << FABPROTO | 1ULL << FABVER | 1ULL << FABMETHOD  # how it came: all of it theirs, or ours
@@ -57,6 +57,7 @@ cdef frozenset KINDS = frozenset((
     b"event", b"request", b"response", b"error", b"progress", b"status", b"artifact", b"cancel", b"presence",
 ))
 cdef int64_t TIME_MS_MAX = 253402300800000  # the year 10000
+cdef Py_ssize_t ID_CHARS = ID_CHARS_MAX
 cdef dict CHANNELS = {}  # of topics
 
 
@@ -216,16 +217,23 @@ cdef int tell_fresh(Canonical* c, str fresh_id) except -1:
 
 
 cdef int tell_place(Canonical* c, bytes channel, int partition, int64_t offset) except -1:
+    cdef unsigned char place_here[PLACE_CHARS]
     cdef unsigned char* to
-    cdef int size
+    cdef Writer place
+    cdef bytes name = channel
     if offset < 0 or partition < 0:
         raise wrong("the record has no ce_id, no place in a log, and was given no id")
-    to = scratch(c, ID_ROOM)
-    size = snprintf(<char*>to, ID_ROOM, b"%s:%d:%lld", PyBytes_AS_STRING(channel), partition, <long long>offset)
-    if size >= ID_ROOM:
-        digest = sha256(channel).hexdigest().encode()
-        size = snprintf(<char*>to, ID_ROOM, b"~%.32s:%d:%lld", PyBytes_AS_STRING(digest), partition, <long long>offset)
-    tell(c, ID, to, size)
+    writer_on(&place, place_here, PLACE_CHARS)
+    put_u8(&place, c":")
+    put_decimal(&place, partition)
+    put_u8(&place, c":")
+    put_decimal(&place, offset)
+    if PyBytes_GET_SIZE(name) + place.size > ID_CHARS:
+        name = b"~" + sha256(channel).hexdigest()[:32].encode()
+    to = scratch(c, PyBytes_GET_SIZE(name) + place.size)
+    memcpy(to, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+    memcpy(to + PyBytes_GET_SIZE(name), place.data, place.size)
+    tell(c, ID, to, PyBytes_GET_SIZE(name) + place.size)
     return 0
 
 

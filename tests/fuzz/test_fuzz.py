@@ -2,6 +2,7 @@
 
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,3 +64,24 @@ def test_a_slow_input_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(run.Failed) as caught:
         run.hammer(TARGETS["nats"], [b"PING\r\n"])
     assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+def test_without_atheris_a_guided_run_is_unguided_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "is_possible", lambda: False)
+    monkeypatch.setattr(run, "_bound_memory", lambda: None)
+    assert run.main(["names", "--guided", "--count", "100"]) == 0
+    said, counted = capsys.readouterr().out.splitlines()
+    assert "NOT guided by coverage" in said
+    assert "100 inputs" in counted
+
+
+def test_several_decoders_run_side_by_side_and_one_failure_fails_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = {"names": 0, "nats": 1, "mcp": -11}
+    monkeypatch.setattr(run.subprocess, "run", lambda command: SimpleNamespace(returncode=ended[command[3]]))
+    assert run.main(["names", "nats"]) == 1
+    assert run.main(["names", "mcp"]) == 1
+    assert "mcp: ended with -11; its input is in" in capsys.readouterr().out

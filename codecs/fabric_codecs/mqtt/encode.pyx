@@ -25,8 +25,9 @@ cdef enum:
 
 cdef dict KINDS = {
     packets.Connect: CONNECT, packets.Connack: CONNACK, packets.Puback: PUBACK, packets.Pubrec: PUBREC,
-    packets.Pubrel: PUBREL, packets.Pubcomp: PUBCOMP, packets.Auth: AUTH, packets.Subscribe: SUBSCRIBE, packets.Suback: SUBACK, packets.Unsubscribe: UNSUBSCRIBE,
-    packets.Unsuback: UNSUBACK, packets.Pingreq: PINGREQ, packets.Pingresp: PINGRESP, packets.Disconnect: DISCONNECT,
+    packets.Pubrel: PUBREL, packets.Pubcomp: PUBCOMP, packets.Auth: AUTH, packets.Subscribe: SUBSCRIBE,
+    packets.Suback: SUBACK, packets.Unsubscribe: UNSUBSCRIBE, packets.Unsuback: UNSUBACK, packets.Pingreq: PINGREQ,
+    packets.Pingresp: PINGRESP, packets.Disconnect: DISCONNECT,
 }
 
 

@@ -26,7 +26,7 @@ from fabric_codecs.core.base64 cimport put_unbase64
 from fabric_codecs.core.block cimport is_name
 from fabric_codecs.core.canonical cimport (
     UNKNOWN, Canonical, close_canonical, has, hold, is_legal, keep, open_canonical, scratch, tell, tell_base64, tell_data,
-    tell_kind, tell_other, tell_str, tell_time, tell_whole, tell_word,
+    tell_other, tell_str, tell_time, tell_usual, tell_whole, tell_word,
 )
 from fabric_codecs.core.enveloped cimport envelope_of
 from fabric_codecs.core.marks cimport (
@@ -94,9 +94,7 @@ def lift(
         close_canonical(&c)
 
 
-cdef tuple take_packet(
-    Canonical* c, bytes packet, int version, str fresh_id, str source, int64_t now_us, bint trusted
-):
+cdef tuple take_packet(Canonical* c, bytes packet, int version, str fresh_id, str source, int64_t now_us, bint trusted):
     """`lift` of a whole packet, which has to live as long as the canonical; the losses. That it tells no more than an envelope
     holds is not checked (`check_size`)."""
     cdef Parts parts
@@ -112,9 +110,7 @@ cdef Envelope enveloped(const Canonical* c):
         raise CodecError(error.what, protocol="mqtt", clause="3.3.2.3", reason=QUOTA_EXCEEDED) from None
 
 
-cdef tuple tell_parts(
-    Canonical* c, const Parts* parts, int version, str fresh_id, str source, int64_t now_us, bint trusted
-):
+cdef tuple tell_parts(Canonical* c, const Parts* parts, int version, str fresh_id, str source, int64_t now_us, bint trusted):
     cdef tuple losses = ()
     tell_data(c, parts.payload.data, parts.payload.size, UNKNOWN)
     if version == 5:
@@ -133,11 +129,11 @@ cdef tuple tell_parts(
     tell_word(c, FABVER, b"5" if version == 5 else b"3.1.1", 1 if version == 5 else 5)
     tell_word(c, FABMETHOD, b"PUBLISH", 7)
     if has(c, FABREPLY):
-        tell_kind(c, b"request", 7)
+        tell_usual(c, b"io.agentfabric.request", 22)
     elif has(c, FABCORR):
-        tell_kind(c, b"response", 8)
+        tell_usual(c, b"io.agentfabric.response", 23)
     else:
-        tell_kind(c, b"event", 5)
+        tell_usual(c, b"io.agentfabric.event", 20)
     return losses
 
 

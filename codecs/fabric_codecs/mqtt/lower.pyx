@@ -14,7 +14,6 @@ from datetime import datetime
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 
 from fabric_codecs.core.base64 cimport put_unbase64
 from fabric_codecs.core.canonical cimport Canonical, Place, close_canonical, has, hold, open_canonical, says, scratch

@@ -1,4 +1,4 @@
-"""Kafka record -> envelope -> record: nothing is lost on the way, and a batch of one is what its record is."""
+"""Kafka record -> envelope -> record: nothing is lost, and a batch of one is what its record is."""
 
 import pytest
 from hypothesis import example, given, settings

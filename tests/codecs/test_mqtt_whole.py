@@ -293,6 +293,17 @@ def test_an_attribute_with_a_zero_byte_is_refused(name: str, what: str) -> None:
     assert outcome(lower, envelope, "mqtt5", now_us=NOW_US)[0] == f"{what} holds U+0000"
 
 
+def test_native_flags_are_said_once_and_not_as_user_properties() -> None:
+    flags = [("mqtt.payload_format", b"1"), ("mqtt.payload_format", b"0"), ("mqtt.retain", b"1")]
+    folded = [("a", b"\xff"), ("b", b"\xff")]
+    envelope = Envelope(b"", id="1", source="/s", type="t", subject="a").with_native([*flags, *folded])
+    sent = lower(envelope, "mqtt5", now_us=NOW_US)
+    assert [loss.code for loss in sent.losses] == [LossCode.HEADER_BINARY]
+    read = only_publish(sent.message, 5)
+    assert (read.retain, read.properties.payload_format) == (True, 1)
+    assert not [name for name, _ in read.properties.user if name.startswith("mqtt.")]
+
+
 def test_more_correlation_than_mqtt_carries_is_refused() -> None:
     envelope = Envelope(b"", id="1", source="/s", type="t", subject="a", fabcorr="AAAA" * 21_846)
     refused = outcome(lower, envelope, "mqtt5", now_us=NOW_US)

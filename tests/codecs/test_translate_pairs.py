@@ -1,6 +1,5 @@
 """All twenty pairs: what a message of one protocol is in another, there and back, and what is told of it."""
 
-from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.records import decode_batch
 from fabric_codecs.mqtt.packets import Publish
@@ -18,6 +16,7 @@ from fabric_codecs.translate.losses import Translation, loss_codes
 from fabric_codecs.translate.lower import lower, name_for
 from fabric_codecs.translate.message import LossRefused, translate
 from fabric_codecs.translate.routes import explain
+from helpers.pairs import PAIRS, crossed, holds, meaning, natives, opened
 from helpers.specimens import (
     ARGUMENTS,
     KNOWN,
@@ -29,38 +28,6 @@ from helpers.specimens import (
     mcp_call,
     mqtt_publish,
 )
-
-PAIRS = [(source, target) for source in PROTOCOLS for target in PROTOCOLS if source != target]
-# What names the hop and not the message: each crossing says its own.
-OF_THE_HOP = {"source", "fabproto", "fabver", "fabmethod", "fabloss"}
-
-
-def opened(message: bytes, protocol: Protocol) -> Envelope:
-    return lift(message, protocol, trusted=True, **KNOWN).message
-
-
-def crossed(message: bytes, source: Protocol, target: Protocol, **more: Any) -> tuple[bytes, str]:
-    translation = translate(message, source, target, **(KNOWN | more))
-    return translation.message, loss_codes(translation.losses)
-
-
-def meaning(envelope: Envelope) -> dict[str, str]:
-    return {name: value for name, value in envelope.attributes().items() if name not in OF_THE_HOP}
-
-
-def unsaid(envelope: Envelope) -> dict[str, set[str]]:
-    """What is true of an envelope that does not say it, so that a protocol may say it for it: what data
-    without a media type looks like, and that a request without a correlation is known by its id."""
-    ids = (envelope.id, f"s:{envelope.id}")
-    return {
-        "datacontenttype": {"application/json", "text/plain", "application/octet-stream"},
-        "fabcorr": {b64encode(id.encode()).decode() for id in ids},
-    }
-
-
-def natives(envelope: Envelope) -> list[tuple[str, bytes | None]]:
-    """Without the marks of other hops, which a crossing keeps as native entries."""
-    return [(name, value) for name, value in envelope.native if "io.agentfabric/" not in name]
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -144,36 +111,6 @@ def outcome(work: Callable[[], Translation[bytes]]) -> Any:
         return work()
     except CodecError as refused:
         return refused.what, refused.offset, refused.clause
-
-
-def holds(message: bytes, source: Protocol, target: Protocol) -> None:
-    first = opened(message, source)
-    there, codes = crossed(message, source, target)
-    back, codes_back = crossed(there, target, source, trusted=True)
-    second = opened(back, source)
-    lost = {*codes.split(","), *codes_back.split(",")} - {""}
-    explained = {loss.code.value for loss in (*explain(source, target), *explain(target, source))}
-    assert lost <= explained
-    assert second.data == first.data
-    before, after = meaning(first), meaning(second)
-    if "NO_METADATA" in lost and "mqtt311" in (source, target):
-        assert after["subject"] == before["subject"]
-        return
-    if "CONTENT_TYPE_GUESSED" in lost:
-        before.pop("datacontenttype", None)
-        after.pop("datacontenttype", None)
-    for name, values in unsaid(first).items():
-        if name not in before and after.get(name) in values:
-            del after[name]
-    if target in ("mcp", "a2a"):
-        # Their peers may not say where answers go and to what; what they say is kept, and not believed.
-        for name in ("fabreply", "fabcorr"):
-            if (value := before.get(name)) != after.get(name):
-                assert f'"{value}"'.encode() in dict(second.native).values()
-                before.pop(name, None)
-                after.pop(name, None)
-    assert after == before
-    assert natives(second) == natives(first)
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)

@@ -160,7 +160,7 @@ def test_the_smallest_message_is_taken_by_us_and_by_the_judge(
         assert taken_by_judge(model, message)
 
 
-# What only one of the two refuses; docs/decisions/codecs-json.md has the clauses.
+# What only one of the two refuses; docs/decisions/codec-proof.md has the clauses.
 # Its union with an input_required result takes any result type there.
 LAXER_UNION = {(name, MODERN) for name in ("tools/call", "prompts/get", "resources/read")}
 LAXER_JUDGE = {("notifications/cancelled", "requestId")}

@@ -16,13 +16,14 @@ from fabric_codecs.core.canonical cimport (
 from fabric_codecs.core.headers cimport put_value
 from fabric_codecs.core.marks cimport ATTRIBUTES_COUNT, Lead, attribute_of, leads
 from fabric_codecs.core.utf8 cimport utf8_fault
-from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, reserve, writer_bytes, writer_free, writer_init
+from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, writer_bytes, writer_free, writer_init, writer_on
 from fabric_codecs.envelope cimport Envelope, envelope_of_block
 
 from fabric_codecs.bounds import HEADER_BYTES_MAX
 from fabric_codecs.errors import CodecError
 
 cdef enum:
+    USUAL_BYTES = 2048  # of a header block; most have 300 to 600
     NATIVES_MAX = 0xFFFF  # what an array of MessagePack counts in 16 bits
 cdef const Lead* LEADS = leads()
 cdef Py_ssize_t BLOCK_MAX = HEADER_BYTES_MAX
@@ -33,8 +34,9 @@ cdef Py_ssize_t BLOCK_MAX = HEADER_BYTES_MAX
 
 cdef Envelope envelope_of(const Canonical* c, str protocol):
     """Raises CodecError when the headers would have more than 64 KiB."""
+    cdef unsigned char memory[USUAL_BYTES]
     cdef Writer w
-    writer_init(&w)
+    writer_on(&w, memory, sizeof(memory))
     try:
         put_block(&w, c)
         check_block(w.size, protocol)
@@ -66,7 +68,6 @@ cdef int check_block(Py_ssize_t size, str protocol) except -1:
 
 cdef int put_block(Writer* w, const Canonical* c) except -1:
     cdef int at
-    reserve(w, 1024)
     put(w, b"NATS/1.0\r\nce-specversion: 1.0\r\n", 31)
     for at in range(ATTRIBUTES_COUNT):
         if has(c, at):
@@ -88,13 +89,13 @@ cdef inline int put_line_end(Writer* w, const Place* value) except -1:
 
 
 cdef int put_natives(Writer* w, const Canonical* c) except -1:
+    cdef unsigned char memory[USUAL_BYTES]
     cdef Writer packed
     cdef int at
     if c.natives > NATIVES_MAX:
         raise CodecError(f"{c.natives:,} native headers, allowed are {NATIVES_MAX:,}", protocol="envelope")
-    writer_init(&packed)
+    writer_on(&packed, memory, sizeof(memory))
     try:
-        reserve(&packed, 3 + 12 * c.natives + c.native_bytes)
         put_u8(&packed, 0xDC)
         put_u16(&packed, <unsigned short>c.natives)
         for at in range(c.natives):
@@ -196,7 +197,7 @@ cdef inline int show(Canonical* c, Line* line) except -1:
     cdef Py_ssize_t at
     cdef bint any_special = False
     for at in range(line.size):
-        any_special |= line.value[at] == c"%" or line.value[at] >= 0x80
+        any_special |= (line.value[at] == c"%") | (line.value[at] >= 0x80)
     return undo(c, line) if any_special else 0
 
 

@@ -75,7 +75,7 @@ cdef inline long long server_number(const char* block, Py_ssize_t size, const ch
 
 cdef inline bint plain(unsigned char byte) noexcept nogil:
     # CloudEvents NATS binding, 3.1.3.2: printable ASCII but space, double quote and percent stand for themselves.
-    return 33 <= byte <= 126 and byte != 34 and byte != 37
+    return (33 <= byte) & (byte <= 126) & (byte != 34) & (byte != 37)
 
 
 cdef inline int put_value(Writer* w, const unsigned char* value, Py_ssize_t size) except -1 nogil:

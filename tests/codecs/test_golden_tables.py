@@ -3,10 +3,13 @@ names only clauses that `golden/clauses.json` knows."""
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import fabric_codecs
 from helpers.golden import FOLDER, golden
 from helpers.golden_readers import FILES, READERS
 
@@ -79,3 +82,20 @@ def test_every_listed_clause_is_one_that_somebody_was_refused_by() -> None:
         for one in used
     }
     assert {clause for sections in CLAUSES.values() for clause in sections} <= used
+
+
+def calls_of(name: str, source: str) -> Iterator[str]:
+    """The calls of a function in a source, each with its arguments."""
+    for found in re.finditer(rf"(?<!class )\b{name}\(", source):
+        depth, end = 1, found.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(source[end], 0)
+            end += 1
+        yield source[found.start() : end]
+
+
+def test_no_error_of_a_codec_leaves_out_its_clause() -> None:
+    root = Path(fabric_codecs.__file__).parent
+    for path in (*root.rglob("*.py"), *root.rglob("*.pyx")):
+        for call in calls_of("CodecError", path.read_text()):
+            assert "clause" in call, f"{path.relative_to(root)}: {call}"

@@ -93,7 +93,7 @@ cdef int put_natives(Writer* w, const Canonical* c) except -1:
     cdef Writer packed
     cdef int at
     if c.natives > NATIVES_MAX:
-        raise CodecError(f"{c.natives:,} native headers, allowed are {NATIVES_MAX:,}", protocol="envelope")
+        raise CodecError(f"{c.natives:,} native headers, allowed are {NATIVES_MAX:,}", protocol="envelope", clause="NATIVES_MAX")
     writer_on(&packed, memory, sizeof(memory))
     try:
         put_u8(&packed, 0xDC)
@@ -188,7 +188,7 @@ cdef inline int read_attribute(
         tell(c, which, text, size)
     elif not (name_size == 11 and memcmp(name, b"specversion", 11) == 0):
         if tell_other(c, name, name_size, text, size) < 0:
-            raise CodecError(f"more than {OTHERS_MAX} attributes of other vocabularies", protocol="envelope")
+            raise CodecError(f"more than {OTHERS_MAX} attributes of other vocabularies", protocol="envelope", clause="OTHERS_MAX")
     return 0
 
 

@@ -151,7 +151,7 @@ cdef int keep(Lifted* to, const char* room, Py_ssize_t size, Scan* s, const Fiel
 cdef Envelope lifted_envelope(Lifted* to, bytes data, str protocol):
     if to.entries.size > NATIVE_BYTES + 16 * to.entry_count:
         raise CodecError(
-            f"{to.entries.size:,} bytes of members that no attribute carries, allowed are {NATIVE_BYTES:,}", protocol=protocol
+            f"{to.entries.size:,} bytes of members that no attribute carries, allowed are {NATIVE_BYTES:,}", protocol=protocol, clause="MCP_META_BYTES_MAX"
         )
     put_native(&to.block, &to.entries, to.entry_count)
     put_end(&to.block)

@@ -69,7 +69,7 @@ cdef Value* other_value(Told* told, const unsigned char* name, Py_ssize_t size) 
         if told.other_name[at].size == size and memcmp(told.other_name[at].text, name, size) == 0:
             return &told.other[at]
     if told.others == OTHERS_MAX:
-        raise CodecError(f"more than {OTHERS_MAX} attributes of other vocabularies", protocol="envelope")
+        raise CodecError(f"more than {OTHERS_MAX} attributes of other vocabularies", protocol="envelope", clause="OTHERS_MAX")
     at = told.others
     told.others += 1
     told.other_name[at].text = name

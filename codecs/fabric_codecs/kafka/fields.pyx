@@ -221,9 +221,9 @@ cdef bytes find_record(bytes message, Fields* to):
     reader_init(&r, <const unsigned char*>PyBytes_AS_STRING(message), 0, size)
     read_head(&r, &head)
     if r.end != size:
-        raise CodecError("bytes follow the record batch", protocol="kafka", offset=r.end)
+        raise CodecError("bytes follow the record batch", protocol="kafka", offset=r.end, clause=BATCH)
     if head.count != 1:
-        raise CodecError(f"a batch of {head.count} records: translate one at a time", protocol="kafka", offset=COUNT_AT)
+        raise CodecError(f"a batch of {head.count} records: translate one at a time", protocol="kafka", offset=COUNT_AT, clause=BATCH)
     records = open_records(&r, &head, INFLATED_MAX)
     try:
         find_alone(&r, &head, to)

@@ -43,5 +43,7 @@ def rising(progress: Envelope, *, after: float) -> Rising:
         value = math.nextafter(after, math.inf)
         progress = progress.replace(step.splice("progress", repr(value).encode()))
     if value == math.inf:
-        raise CodecError("a progress beyond what a double holds: JSON has no infinity", protocol="mcp")
+        raise CodecError(
+            "a progress beyond what a double holds: JSON has no infinity", protocol="mcp", clause="RFC 8259 6"
+        )
     return Rising(progress, value, losses)

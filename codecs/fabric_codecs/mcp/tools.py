@@ -18,6 +18,7 @@ from fabric_codecs.translate.losses import Loss, LossCode, Translation
 __all__ = ["NAME_CHARS_MAX", "lower_tool", "split_tool_name", "tool_name"]
 
 NAME_CHARS_MAX = 128
+NAMES = "MCP tools, Tool Names"
 
 _foreign = re.compile(rb"[^A-Za-z0-9_-]")
 _escape_sequence = re.compile(rb"\.\.([0-9A-F]{2})")
@@ -54,7 +55,7 @@ def tool_name(agent: str, tool: str) -> str:
     name = f"{_escape(agent)}.{_escape(tool)}"
     if len(name) > NAME_CHARS_MAX:
         what = f"{agent}.{tool} has {len(name)} characters as an MCP name, allowed are {NAME_CHARS_MAX}"
-        raise CodecError(what, protocol="mcp", clause="MCP tools, Tool Names")
+        raise CodecError(what, protocol="mcp", clause=NAMES)
     return name
 
 
@@ -69,7 +70,7 @@ def split_tool_name(name: str) -> tuple[str, str]:
                 return agent, tool
     except UnicodeDecodeError:
         pass  # escapes that are no UTF-8: nobody's name
-    raise CodecError(f"{name!r} names no tool; tools are named agent.tool", protocol="mcp")
+    raise CodecError(f"{name!r} names no tool; tools are named agent.tool", protocol="mcp", clause=NAMES)
 
 
 def lower_tool(agent: str, tool: Tool) -> Translation[bytes]:

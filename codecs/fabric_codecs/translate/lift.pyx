@@ -75,11 +75,11 @@ cdef tuple take(
     elif wire == MQTT311:
         losses = take_packet(c, message, 4, given, origin, now_us, False)
     elif topic is None:
-        raise CodecError("a record batch does not say its topic: it has to be told", protocol="kafka")
+        raise CodecError("a record batch does not say its topic: it has to be told", protocol="kafka", clause="Message Format, Record Batch")
     else:
         take_batch(c, message, topic, -1 if partition is None else partition, origin, fresh_id, trusted)
     if not has(c, ID) or c.known[ID].size == 0:  # two readings of 21.5 are two messages
-        raise CodecError("the message has no id of its own, and none was given", protocol=PROTOCOLS[<int>wire])
+        raise CodecError("the message has no id of its own, and none was given", protocol=PROTOCOLS[<int>wire], clause="CloudEvents 1.0.2, id")
     check_size(c, <str>PROTOCOLS[<int>wire])
     return losses
 

@@ -2,23 +2,18 @@
 # type, looked at once: data that is said to be JSON, and is none, is text or bytes, and the caller says so. Also the JSON-RPC id
 # that `fabcorr` carries.
 #
-# In: a Canonical. Out: a Shape, bytes into a Writer. Above: the lowers of MCP and A2A. Below: `jsonvalues`, `jsonwrite`.
+# In: a Canonical. Out: a Shape, bytes into a Writer. Above: the lowers of MCP and A2A. Below: `mediatype`, `jsonwrite`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
 from fabric_codecs.core.base64 cimport put_base64, put_unbase64
 from fabric_codecs.core.canonical cimport BINARY, JSON, OBJECT, TEXT, UNKNOWN, Canonical, Place, has, says
-from fabric_codecs.core.jsontext cimport Scan, peek, skip_space
-from fabric_codecs.core.jsonvalues cimport open_scan, skip_value
 from fabric_codecs.core.jsonwrite cimport put_string
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABCORR
+from fabric_codecs.core.mediatype cimport json_form, text_form
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_free, writer_on
-
-from fabric_codecs.bounds import JSON_DEPTH_MAX
-
-cdef int DEPTH_MAX = JSON_DEPTH_MAX
 
 
 cdef int judge(Shape* shape, const Canonical* c, const char* whole, Py_ssize_t whole_size) except -1:
@@ -31,7 +26,7 @@ cdef int judge(Shape* shape, const Canonical* c, const char* whole, Py_ssize_t w
     if not json:
         media = (<const char*>said.text)[:said.size].decode().partition(";")[0].strip().lower()
         if media != "application/json" and not media.endswith("+json"):
-            shape.form = text_form(c) if media.startswith("text/") else BINARY
+            shape.form = text_or_bytes(c) if media.startswith("text/") else BINARY
             return 0
         shape.is_whole = media == (<const char*>whole)[:whole_size].decode()
     shape.form = c.form if c.form == OBJECT or c.form == JSON else json_form(c.data.text, c.data.size, &shape.long_numbers)
@@ -41,26 +36,12 @@ cdef int judge(Shape* shape, const Canonical* c, const char* whole, Py_ssize_t w
     shape.is_whole = False
     shape.tells_content = True
     shape.is_guessed = c.data.size > 0
-    shape.form = text_form(c)
+    shape.form = text_or_bytes(c)
     return 0
 
 
-cdef int text_form(const Canonical* c) noexcept nogil:
-    return TEXT if utf8_fault(c.data.text, c.data.size) < 0 else BINARY
-
-
-cdef int json_form(const unsigned char* text, Py_ssize_t size, bint* long_numbers) noexcept nogil:
-    """OBJECT or JSON; UNKNOWN for what is neither."""
-    cdef Scan s
-    cdef unsigned char first
-    open_scan(&s, text, size, DEPTH_MAX)
-    skip_space(&s)
-    first = peek(&s)
-    if not skip_value(&s):
-        return UNKNOWN
-    skip_space(&s)
-    long_numbers[0] = s.long_numbers
-    return UNKNOWN if s.at < s.end else OBJECT if first == c"{" else JSON
+cdef int text_or_bytes(const Canonical* c) noexcept nogil:
+    return c.form if c.form == TEXT or c.form == BINARY else text_form(c.data.text, c.data.size)
 
 
 cdef bint is_json(const unsigned char* text, Py_ssize_t size) noexcept nogil:

@@ -25,7 +25,7 @@ from libc.string cimport memchr, memcmp
 from fabric_codecs.core.base64 cimport put_unbase64
 from fabric_codecs.core.block cimport is_name
 from fabric_codecs.core.canonical cimport (
-    UNKNOWN, Canonical, close_canonical, has, hold, is_legal, keep, open_canonical, scratch, tell, tell_base64, tell_data,
+    UNKNOWN, Canonical, DataForm, close_canonical, has, hold, is_legal, keep, open_canonical, scratch, tell, tell_base64, tell_data,
     tell_other, tell_str, tell_time, tell_usual, tell_whole, tell_word,
 )
 from fabric_codecs.core.enveloped cimport envelope_of
@@ -138,7 +138,11 @@ cdef tuple tell_parts(Canonical* c, const Parts* parts, int version, str fresh_i
 
 
 cdef int tell_guess(Canonical* c) except -1:
-    cdef bytes guessed = media_type(looks_like(c.data.text, c.data.size))
+    cdef bint long_numbers = False
+    cdef DataForm form = looks_like(c.data.text, c.data.size, &long_numbers)
+    cdef bytes guessed = media_type(form)
+    if not long_numbers:
+        c.form = form
     tell_word(c, DATACONTENTTYPE, PyBytes_AS_STRING(guessed), PyBytes_GET_SIZE(guessed))
     tell_word(c, FABLOSS, b"CONTENT_TYPE_GUESSED", 20)
     return 0

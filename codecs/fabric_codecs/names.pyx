@@ -22,7 +22,7 @@ cdef object KAFKA_TOPIC = re.compile(r"[a-zA-Z0-9._-]+").fullmatch
 cdef enum:
     SHOWN_CHARS = 80  # of a name in an error: it goes into logs and answers, and it may be a mebibyte
 
-# Who says what a name may hold: our own rules are those of NATS with `bounds`.
+# Who says what a name may hold: NATS for our own, beside the limits of `bounds`.
 cdef str SUBJECTS = "Client Protocol, Protocol conventions"
 cdef str TOPICS = "MQTT 5.0, 4.7.3"
 cdef str FILTERS = "MQTT 5.0, 4.7.1"
@@ -39,7 +39,8 @@ cdef object wrong(str what, str name, str problem, str clause=SUBJECTS):
 cdef int bounded(str what, str name, Py_ssize_t most) except -1:
     # Encoding never shortens a name: one that is too long already is refused before anybody splits it.
     if len(name) > most:
-        raise wrong(what, name, f"{len(name)} bytes or more encoded, allowed are {most}")
+        bound = "TOKEN_BYTES_MAX" if most == TOKEN_MAX else "CHANNEL_BYTES_MAX"
+        raise wrong(what, name, f"{len(name)} bytes or more encoded, allowed are {most}", bound)
     return 0
 
 
@@ -61,7 +62,7 @@ cpdef str encode_level(str level):
             for byte in encoded
         ])
     if len(token) > TOKEN_BYTES_MAX:
-        raise wrong("level", level, f"{len(token)} bytes encoded, allowed are {TOKEN_BYTES_MAX}")
+        raise wrong("level", level, f"{len(token)} bytes encoded, allowed are {TOKEN_BYTES_MAX}", "TOKEN_BYTES_MAX")
     return token
 
 
@@ -108,10 +109,10 @@ cdef str canonical_level(str text, str name):
 cdef str checked(list tokens, str name):
     cdef str canonical
     if len(tokens) > CHANNEL_LEVELS_MAX:
-        raise wrong("channel", name, f"{len(tokens)} levels, allowed are {CHANNEL_LEVELS_MAX}")
+        raise wrong("channel", name, f"{len(tokens)} levels, allowed are {CHANNEL_LEVELS_MAX}", "CHANNEL_LEVELS_MAX")
     canonical = ".".join(tokens)
     if len(canonical) > CHANNEL_BYTES_MAX:
-        raise wrong("channel", name, f"{len(canonical)} bytes encoded, allowed are {CHANNEL_BYTES_MAX}")
+        raise wrong("channel", name, f"{len(canonical)} bytes encoded, allowed are {CHANNEL_BYTES_MAX}", "CHANNEL_BYTES_MAX")
     return canonical
 
 

@@ -66,7 +66,7 @@ def test_a_batch_keeps_its_events_and_their_order(events: list[Envelope]) -> Non
 def test_only_http_has_batches(name: Name) -> None:
     with pytest.raises(CodecError):
         write_many([], name)
-    assert not BINDINGS[name].has_batch
+    assert not BINDINGS[name].is_http
 
 
 def test_data_that_is_json_stays_the_bytes_it_was() -> None:

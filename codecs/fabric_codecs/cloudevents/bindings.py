@@ -62,7 +62,7 @@ class Binding(NamedTuple):
     has_type_in_attribute: bool  # the media type of the data is an attribute like any other
     native: str | None  # the header that holds native entries; None: each is a header
     keeps_others: bool
-    has_batch: bool = False
+    is_http: bool = False  # the one with batches, and without an attribute for the media type
 
 
 BINDINGS: Final[dict[str, Binding]] = {
@@ -115,7 +115,7 @@ def read(message: Message, binding: Name) -> Envelope:
         return read_event(message.body or b"")
     if media_type.startswith("application/cloudevents"):
         raise _wrong(
-            f"{media_type} is not read here: only {EVENT_TYPE}" + (" and batches" if how.has_batch else ""),
+            f"{media_type} is not read here: only {EVENT_TYPE}" + (" and batches" if how.is_http else ""),
             f"CloudEvents {how.title}, 1.4",
         )
     attributes, others = _attributes(message.headers, how)
@@ -130,7 +130,7 @@ def read(message: Message, binding: Name) -> Envelope:
 def write_many(events: Iterable[Envelope], binding: Name) -> Message:
     """A batch of events. Raises CodecError where the binding has none."""
     how = BINDINGS[binding]
-    if not how.has_batch:
+    if not how.is_http:
         raise _wrong(f"the {binding} binding has no batches", f"CloudEvents {how.title}, 1.3")
     return _framed(how, BATCH_TYPE, write_batch(events))
 
@@ -139,7 +139,7 @@ def read_many(message: Message, binding: Name) -> list[Envelope]:
     """The events of a message: those of a batch, or the one."""
     how = BINDINGS[binding]
     stated = (_content_type(message, how) or "").partition(";")[0].strip().lower()
-    if how.has_batch and stated == BATCH_TYPE:
+    if how.is_http and stated == BATCH_TYPE:
         return read_batch(message.body or b"")
     return [read(message, binding)]
 
@@ -173,6 +173,8 @@ def _attributes(headers: Headers, how: Binding) -> tuple[dict[str, str], list[tu
             raise _wrong(f"the attribute {name} stands twice", f"CloudEvents {how.title}, {how.names}")
         elif name == "data":
             raise _wrong("data is no attribute", f"{CORE}, Naming Conventions")
+        elif name == "datacontenttype" and how.is_http:
+            raise _wrong(f"{header} stands where Content-Type has it", f"CloudEvents {how.title}, 3.1.1")
         else:
             attributes[name] = _text(value, header, how, is_coded=how.is_percent_coded)
     return attributes, others

@@ -21,7 +21,7 @@ CODECS = HOME / "codecs"
 COUNTERS = HOME / "counters.so"
 COMPILER = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
 FLAGS = (
-    "-O1 -g -fno-omit-frame-pointer -fno-wrapv -fsanitize-coverage=trace-pc,trace-cmp "
+    "-O1 -g1 -fno-omit-frame-pointer -fno-wrapv -fsanitize-coverage=trace-pc,trace-cmp "
     "-fsanitize=address,signed-integer-overflow,shift,integer-divide-by-zero,bounds -fno-sanitize-recover=all"
 )
 COPIED = (".py", ".pyx", ".pxd")

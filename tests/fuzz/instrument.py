@@ -1,8 +1,8 @@
 """Builds a second copy of the codecs, for coverage guidance and memory checks: build/fuzz/codecs.
 
 Out: the same packages, their Cython compiled by the compiler that builds the codecs, with calls from every
-basic block and comparison, AddressSanitizer, and the integer checks of UndefinedBehaviorSanitizer. The runtime
-of both and libFuzzer come with atheris. The copy that all others import is left alone. Above: `run`.
+basic block and comparison, AddressSanitizer, and the integer checks of UndefinedBehaviorSanitizer. Their
+runtime and libFuzzer come with atheris. The copy that all others import is left alone. Above: `run`.
 """
 
 import importlib.util

@@ -13,7 +13,16 @@ from fabric_codecs.names import is_pattern, shard_of
 __all__ = ["GRANTS", "JOURNAL_BUCKETS", "QUEUE_PARTITIONS", "SHARDS", "Grant", "grants_for"]
 
 SHARDS = 8  # fixed for a deployment's life: a channel's shard is a hash of its name
-QUEUE_PARTITIONS = ("h0", "n0", "n1", "l0", "k0", "k1", "k2", "k3")  # what they are: `rules.partitions`
+QUEUE_PARTITIONS = (
+    "h0",
+    "n0",
+    "n1",
+    "l0",
+    "k0",
+    "k1",
+    "k2",
+    "k3",
+)  # see `rules/queues/partitions`
 JOURNAL_BUCKETS = 1024  # a conversation's records share one, so its tree is read without reading everybody's
 
 

@@ -30,7 +30,7 @@ from fabric.client.receipt import Receipt
 from fabric.client.session import Fabric, Session
 from fabric.client.story import Crossing, Message, tree_of
 from fabric.rules.admission import Rate
-from fabric.rules.budget import Budget
+from fabric.rules.calls.budget import Budget
 from fabric.subjects import channel_of
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 In: the message being handled. Out: what its consequences carry: conversation, cause, hops, chain, and the
 budget that calls spend from. Set by agents, workers, inboxes and durable members; `handling` sets it for
-anonymous members. Above: everything that sends. Below: `rules/hops`.
+anonymous members. Above: everything that sends. Below: `rules/calls/hops`.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 from fabric.client.calls.spending import Spending
 from fabric.errors import Refused
-from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
+from fabric.rules.calls.hops import HOPS_MAX, hops_of, lengthened, steps
 from fabric.rules.once import derived_id
 from fabric_codecs.envelope import Envelope
 

@@ -3,7 +3,7 @@ ancestors.
 
 `bury` writes a letter and returns when it is stored; only then may the holder settle the message.
 `DeadLetters` (`fab.dead`) lists letters and redrives them. Above: workers, inboxes, members, `fabric dead`.
-Below: `rules.letters`, the publish window, the log reader, the node's service `dead` (a redriven message
+Below: `rules/letters`, the publish window, the log reader, the node's service `dead` (a redriven message
 speaks under its first sender's name, which no client may).
 
 | redrive | outcome |

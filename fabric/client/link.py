@@ -19,7 +19,7 @@ from fabric.jetstream.connection import Connection, NoResponders
 from fabric.jetstream.publish import Publisher
 from fabric.jetstream.read import LogReader
 from fabric.jetstream.state import State
-from fabric.rules.together import AT_ONCE
+from fabric.rules.channels.together import AT_ONCE
 from fabric.subjects import inbox_prefix, service
 from fabric_codecs.names import encode_level
 

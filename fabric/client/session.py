@@ -29,8 +29,8 @@ from fabric.client.queues.queue import Queue
 from fabric.client.story import Crossing, read_story
 from fabric.clock import monotonic
 from fabric.errors import InvalidName
-from fabric.rules.budget import Budget
-from fabric.rules.flow import WINDOW
+from fabric.rules.calls.budget import Budget
+from fabric.rules.calls.flow import WINDOW
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.names import encode_level
 

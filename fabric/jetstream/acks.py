@@ -2,7 +2,7 @@
 
 The server takes a connection's acks of one consumer in the order in which they were written, so its answer
 to the last one says that it has all before it. Acks of one turn of the loop are a batch: the last asks for
-an answer. A batch without one is written again (`rules.window`); an ack that comes twice does no harm.
+an answer. A batch without one is written again (`rules/log/window`); an ack that comes twice does no harm.
 Above: `pull`. Below: `connection`.
 
 | answer | the batch |
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from fabric.clock import monotonic
 from fabric.errors import Refused
 from fabric.jetstream.connection import Connection
-from fabric.rules.window import Due, Window
+from fabric.rules.log.window import Due, Window
 from fabric_codecs.nats.headers import status_of, ticket_of
 
 __all__ = ["Acks"]

@@ -1,7 +1,7 @@
 """Acknowledged publishing: every offer ends in a sequence or a Refused, whatever the connection does
 meanwhile.
 
-`rules/window.py` decides, this module writes and reads. nats-py's `publish_async` never tells of an error
+`rules/log/window` decides, this module writes and reads. nats-py's `publish_async` never tells of an error
 and has no timeout; a failed acknowledgement here is a refusal with the server's reason. Above:
 `fabric.client`. Below: `connection`.
 
@@ -19,7 +19,7 @@ import msgspec
 from fabric.clock import monotonic
 from fabric.errors import LimitExceeded, Refused
 from fabric.jetstream.connection import Connection
-from fabric.rules.window import Due, Window
+from fabric.rules.log.window import Due, Window
 from fabric_codecs.errors import CodecError
 from fabric_codecs.nats.headers import status_of, stored_at, ticket_of
 from fabric_codecs.nats.wire import Template

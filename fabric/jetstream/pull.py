@@ -1,8 +1,8 @@
 """Pulling messages from one consumer by credit, on a connection that may break.
 
 In: how many may come (`ask`). Out: `deliver(subject, ack subject, header, payload)` for each, in the read
-loop. `rules.pulling` counts what is owed; nats-py's `fetch` is a round trip for each batch. Above: workers,
-the node's mover. Below: `acks`, `connection`. Server statuses: NATS ADR-13.
+loop. `rules/log/pulling` counts what is owed; nats-py's `fetch` is a round trip for each batch. Above:
+workers, the node's mover. Below: `acks`, `connection`. Server statuses: NATS ADR-13.
 
 | the server says | becomes |
 |---|---|
@@ -21,7 +21,7 @@ from fabric.clock import monotonic
 from fabric.errors import FabricError, PermissionDenied
 from fabric.jetstream.acks import Acks
 from fabric.jetstream.connection import Connection
-from fabric.rules.pulling import EXPIRES_S, HEARTBEAT_S, Credit
+from fabric.rules.log.pulling import EXPIRES_S, HEARTBEAT_S, Credit
 from fabric_codecs.nats.headers import number_in, status_of
 
 __all__ = ["Delivered", "PullConsumer", "delivered"]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fabric.clock import monotonic
 from fabric.errors import InternalError, PermissionDenied, Refused, Unreachable
 from fabric.jetstream.connection import Connection, NoResponders
-from fabric.rules.paging import PageSize
+from fabric.rules.log.paging import PageSize
 from fabric_codecs.nats.headers import number_in, server_value_in, status_of, ticket_of
 
 __all__ = ["Bounds", "LogReader", "Page", "Stored"]

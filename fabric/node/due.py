@@ -9,7 +9,7 @@
 
 The server fires schedules (within some 60 ms of their time, after a restart too); a schedule can not be
 sourced into a queue's stream, where one full subject would stall all. Any number of nodes. Above: `node`.
-Below: `jetstream.pull`, the publish window; `rules.due`.
+Below: `jetstream.pull`, the publish window; `rules/queues/due`.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from fabric.errors import FabricError, Refused, Unreachable
 from fabric.jetstream.layout import DUE_STREAM
 from fabric.jetstream.pull import PullConsumer, delivered
 from fabric.jetstream.server import api
-from fabric.rules.due import job_block, job_subject
 from fabric.rules.letters import Origin
-from fabric.rules.retry import backoff_s
+from fabric.rules.queues.due import job_block, job_subject
+from fabric.rules.queues.retry import backoff_s
 from fabric.subjects import DUE_JOBS
 
 __all__ = ["Mover"]

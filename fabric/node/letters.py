@@ -4,7 +4,7 @@ In: `{"redrive": number}`. Out: the Receipt of its next life. In that order, so 
 between leaves a letter too many, never one too few; the second redrive is then known by its Nats-Msg-Id. A
 letter is what its holder wrote, so it is believed only as far as the holder may go: a queue's goes into
 that queue, an inbox's into that inbox. A member's is said again by the client itself (`{"remove": number}`
-afterwards). Above: `node`. Below: `rules.letters`, the publish window.
+afterwards). Above: `node`. Below: `rules/letters`, the publish window.
 """
 
 import msgspec

@@ -15,8 +15,8 @@ from fabric.errors import InvalidName, LimitExceeded
 from fabric.jetstream.connection import Connection
 from fabric.jetstream.layout import QUEUE_STREAM
 from fabric.jetstream.server import ApiError, api
-from fabric.rules.held import ACK_WAIT_S
-from fabric.rules.partitions import PARTITIONS, Partition, queue_problem
+from fabric.rules.queues.held import ACK_WAIT_S
+from fabric.rules.queues.partitions import PARTITIONS, Partition, queue_problem
 from fabric.subjects import jobs_in, jobs_of, queue_consumer
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import decode_level, encode_level
@@ -135,7 +135,7 @@ def _config(queue: str, partition: Partition) -> dict[str, object]:
         "filter_subject": jobs_of(queue, partition.token),
         "ack_policy": "explicit",
         "ack_wait": round(ACK_WAIT_S * SECOND),
-        "max_deliver": -1,  # attempts are counted by the workers: `rules.retry`
+        "max_deliver": -1,  # attempts are counted by the workers: `rules/queues/retry`
         "max_ack_pending": 1 if partition.ordered else HANDED_OUT_MAX,
         "inactive_threshold": UNUSED_S * SECOND,
     }

@@ -1,8 +1,8 @@
 """The sweeper: expires letters of agents that are away, and keeps what they are left within their total.
 
 One page of one shard's log a turn, so its work is bounded whatever waits there; a pass through all shards
-takes as long as there are letters. `rules/sweeping.py` decides. Above: `node`. Below: the log reader, the
-state records, JetStream's API.
+takes as long as there are letters. `rules/inboxes/sweeping` decides. Above: `node`. Below: the log reader,
+the state records, JetStream's API.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from fabric.jetstream.layout import inbox_stream
 from fabric.jetstream.read import Stored
 from fabric.jetstream.server import api, delete_message
 from fabric.rules.accounts import Extent
-from fabric.rules.inbox import InboxRecord, is_shut
-from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record
+from fabric.rules.inboxes.inbox import InboxRecord, is_shut
+from fabric.rules.inboxes.sweeping import Letter, Pass, ended, expired, first_record
 from fabric_codecs.names import decode_level
 
 __all__ = ["Sweeper", "SweeperCollector"]

@@ -13,7 +13,7 @@ from fabric.client.channels.durable import cursor_subject
 from fabric.client.queues.job import Job
 from fabric.errors import PermissionDenied
 from fabric.rules.accounts import Account, Extent, Holder
-from fabric.rules.cursor import CursorRecord
+from fabric.rules.channels.cursor import CursorRecord
 from helpers.cli import fabric as command
 from helpers.inbox_world import served
 from helpers.lane import opened

@@ -10,7 +10,7 @@ import pytest
 from fabric.client import Agent, Budget, Fabric, handling
 from fabric.clock import now_us
 from fabric.errors import ConfigInvalid, DeadlineExceeded, Refused
-from fabric.rules.hops import HOPS_MAX
+from fabric.rules.calls.hops import HOPS_MAX
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import timestamp
 from helpers.lane import opened

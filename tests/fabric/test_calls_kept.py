@@ -18,8 +18,8 @@ from fabric.errors import (
     OutcomeUnknown,
     Refused,
 )
-from fabric.rules import kept
-from fabric.rules.kept import record_key
+from fabric.rules.calls import kept
+from fabric.rules.calls.kept import record_key
 from helpers import kept_agent as kept_agent_script
 from helpers.lane import opened
 from helpers.server import RunningServer

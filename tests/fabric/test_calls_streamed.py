@@ -16,7 +16,7 @@ from fabric.errors import (
     Refused,
     StreamBroken,
 )
-from fabric.rules import flow
+from fabric.rules.calls import flow
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened
 from helpers.proxy import Proxy

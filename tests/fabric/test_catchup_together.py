@@ -8,7 +8,8 @@ import pytest
 
 from fabric.client import Fabric
 from fabric.client.channels.together import Rider, Shelf
-from fabric.rules import paging, together
+from fabric.rules.channels import together
+from fabric.rules.log import paging
 from fabric.subjects import shard
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened

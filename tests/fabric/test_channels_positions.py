@@ -6,8 +6,8 @@ import pytest
 
 from fabric.client import Fabric, Member
 from fabric.errors import CursorAhead, FabricError, Unreachable
-from fabric.rules import repair
-from fabric.rules.position import Position, Progress
+from fabric.rules.channels import repair
+from fabric.rules.channels.position import Position, Progress
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened
 from helpers.server import RunningServer

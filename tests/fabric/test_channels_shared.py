@@ -11,7 +11,7 @@ from fabric.client.channels.member import QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX
 from fabric.client.gate import Gate
 from fabric.config import LimitsSettings
 from fabric.node.metrics import NodeCollector
-from fabric.rules.together import AT_ONCE
+from fabric.rules.channels.together import AT_ONCE
 from fabric.subjects import shard
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened

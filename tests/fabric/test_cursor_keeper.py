@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fabric.client import tenure
-from fabric.rules import cursor as rules
+from fabric.rules.channels import cursor as rules
 from helpers.durable import numbers, publish, record_of, take
 from helpers.lane import opened
 from helpers.server import RunningServer

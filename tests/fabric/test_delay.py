@@ -11,7 +11,7 @@ from fabric.clock import monotonic
 from fabric.jetstream.layout import JOBS_PER_SOURCE
 from fabric.node import due
 from fabric.node.due import Mover
-from fabric.rules import retry
+from fabric.rules.queues import retry
 from fabric.subjects import due as due_subject
 from fabric.subjects import schedule
 from helpers.lane import opened

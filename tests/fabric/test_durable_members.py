@@ -11,7 +11,7 @@ import pytest
 from fabric.client import Channel, Fabric, tenure
 from fabric.errors import Fenced, InvalidName, NameInUse
 from fabric.rules.accounts import Account
-from fabric.rules.cursor import ATTEMPTS_MAX
+from fabric.rules.channels.cursor import ATTEMPTS_MAX
 from helpers.durable import numbers, publish, record_of, take
 from helpers.lane import opened
 from helpers.server import RunningServer

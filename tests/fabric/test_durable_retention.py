@@ -11,7 +11,7 @@ from fabric.errors import CursorAhead
 from fabric.jetstream.layout import put_stream, streams
 from fabric.jetstream.server import requester
 from fabric.rules.accounts import Account
-from fabric.rules.cursor import CursorRecord
+from fabric.rules.channels.cursor import CursorRecord
 from helpers.durable import numbers, publish, take
 from helpers.lane import connected, opened
 from helpers.server import RunningServer

@@ -15,8 +15,8 @@ from fabric.client.inboxes import owner as inbox_owner
 from fabric.client.inboxes.custody import record_subject
 from fabric.errors import CallFailed, Fenced, InternalError, PermissionDenied, Refused
 from fabric.jetstream.state import State
-from fabric.rules import repair
 from fabric.rules.accounts import Account
+from fabric.rules.channels import repair
 from helpers.inbox_world import InboxNode, letters_of, owning, served
 from helpers.lane import opened
 from helpers.server import RunningServer

@@ -10,7 +10,7 @@ from fabric.client import Receipt
 from fabric.client.queues.job import Job
 from fabric.client.queues.worker import Worker
 from fabric.errors import InvalidName, NotHeld, PermissionDenied
-from fabric.rules import retry
+from fabric.rules.queues import retry
 from fabric.subjects import job as job_subject
 from fabric_codecs.envelope import Envelope
 from helpers.queues import letters, queue_node, take

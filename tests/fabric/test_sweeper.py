@@ -13,8 +13,8 @@ from fabric.client.inboxes import keeper as inbox_keeper
 from fabric.clock import now_us
 from fabric.errors import Refused
 from fabric.node.sweeper import Sweeper
-from fabric.rules import sweeping
 from fabric.rules.accounts import Account
+from fabric.rules.inboxes import sweeping
 from helpers.inbox_world import InboxNode, letters_of, owning, served
 from helpers.lane import opened
 from helpers.server import RunningServer

@@ -18,7 +18,7 @@ import pytest
 from fabric.client import Channel, Fabric, Receipt
 from fabric.client.channels.durable import cursor_subject
 from fabric.errors import Refused
-from fabric.rules.cursor import ATTEMPTS_MAX, UNCOMMITTED_MAX, CursorRecord
+from fabric.rules.channels.cursor import ATTEMPTS_MAX, UNCOMMITTED_MAX, CursorRecord
 from helpers.lane import opened
 from helpers.proxy import Proxy
 from helpers.server import RunningServer

@@ -13,7 +13,7 @@ from fabric.client import session as session_module
 from fabric.client.channels import catchup
 from fabric.errors import PermissionDenied, Refused
 from fabric.jetstream import watchdog
-from fabric.rules import repair
+from fabric.rules.channels import repair
 from fabric_codecs.envelope import Envelope
 from helpers.lane import opened
 from helpers.proxy import Proxy

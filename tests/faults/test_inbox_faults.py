@@ -16,7 +16,7 @@ from fabric.client.channels import catchup
 from fabric.client.inboxes import owner as inbox_owner
 from fabric.errors import Refused
 from fabric.jetstream import watchdog
-from fabric.rules import repair
+from fabric.rules.channels import repair
 from helpers.inbox_world import owning, served
 from helpers.lane import opened
 from helpers.proxy import Proxy

@@ -13,7 +13,7 @@ import pytest
 from fabric.client import Fabric, Job, Receipt, Worker
 from fabric.errors import FabricError, Refused
 from fabric.jetstream import watchdog
-from fabric.rules import retry
+from fabric.rules.queues import retry
 from helpers.lane import opened
 from helpers.queues import queue_node
 from helpers.server import RunningServer

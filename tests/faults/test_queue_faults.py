@@ -14,7 +14,7 @@ from fabric.client.queues.job import Job
 from fabric.errors import FabricError, Refused, Unreachable
 from fabric.jetstream import watchdog
 from fabric.jetstream.server import api
-from fabric.rules import held, retry
+from fabric.rules.queues import held, retry
 from helpers.lane import connected, opened
 from helpers.proxy import Proxy
 from helpers.queues import queue_node

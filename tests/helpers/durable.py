@@ -6,7 +6,7 @@ import msgspec
 
 from fabric.client import Channel, DurableMember, Fabric
 from fabric.client.channels.durable import cursor_subject
-from fabric.rules.cursor import CursorRecord
+from fabric.rules.channels.cursor import CursorRecord
 from helpers.waiting import BOUND_S
 
 __all__ = ["numbers", "publish", "record_of", "take"]

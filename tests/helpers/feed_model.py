@@ -1,4 +1,4 @@
-"""A log, a feed of it with faults, and one track on it: the reference model of `rules/repair.py`, by chance.
+"""A log, a feed of it with faults, and one track on it: by chance, the model of `rules/channels/repair`.
 
 The model is the log itself, a list. `test_repair_simulated` runs it alone, `test_splice_simulated` puts
 members on it.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fabric.rules.repair import Track, Verdict
+from fabric.rules.channels.repair import Track, Verdict
 
 __all__ = ["KEPT_MAX", "PAGE", "SUBJECTS", "Log", "Simulation"]
 

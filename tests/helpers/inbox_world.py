@@ -19,7 +19,7 @@ from fabric.jetstream.server import api
 from fabric.node.inboxes import SettleService
 from fabric.node.letters import LetterService
 from fabric.node.services import Services
-from fabric.rules.inbox import InboxRecord
+from fabric.rules.inboxes.inbox import InboxRecord
 from fabric.subjects import inbox_letters, shard
 from helpers.lane import opened
 from helpers.server import RunningServer

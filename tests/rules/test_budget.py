@@ -3,7 +3,7 @@
 import pytest
 
 from fabric.errors import ConfigInvalid
-from fabric.rules.budget import NOTHING, Budget, Purse
+from fabric.rules.calls.budget import NOTHING, Budget, Purse
 
 
 @pytest.mark.parametrize("budget", [Budget(), Budget(3), Budget(cost=1.5), Budget(0, 0.0), Budget(7, 0.001)])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fabric.rules.budget import Budget, Purse
+from fabric.rules.calls.budget import Budget, Purse
 
 CALLS_MAX = 400  # of one tree: a budget without a limit on calls would never end by itself
 

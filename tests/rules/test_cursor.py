@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from fabric.rules import cursor as rules
 from fabric.rules.accounts import Account, Extent
-from fabric.rules.cursor import ATTEMPTS_MAX, Cursor, CursorRecord, Verdict, next_life, position_of
-from fabric.rules.position import Position
+from fabric.rules.channels import cursor as rules
+from fabric.rules.channels.cursor import ATTEMPTS_MAX, Cursor, CursorRecord, Verdict, next_life, position_of
+from fabric.rules.channels.position import Position
 
 LOG, SUBJECT = "fab.ch.2.*.greenhouse", b"fab.cho.2.planner.greenhouse"
 

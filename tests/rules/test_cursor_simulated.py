@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from fabric.rules import cursor as rules
 from fabric.rules.accounts import Extent
-from fabric.rules.cursor import Commit, Cursor, CursorRecord, Verdict, next_life
-from fabric.rules.position import Position
+from fabric.rules.channels import cursor as rules
+from fabric.rules.channels.cursor import Commit, Cursor, CursorRecord, Verdict, next_life
+from fabric.rules.channels.position import Position
 
 STREAM, FILTER = "CH_0", "fab.ch.0.*.greenhouse"
 SUBJECTS = (b"fab.cho.0.one.greenhouse", b"fab.cho.0.two.greenhouse")

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from fabric.rules.directory import Change, Directory
+from fabric.rules.agents.directory import Change, Directory
 
 
 @dataclass(frozen=True)

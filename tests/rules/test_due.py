@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabric.rules.due import job_block, job_subject
+from fabric.rules.queues.due import job_block, job_subject
 
 FIRED = (
     b"NATS/1.0\r\nFab-Queue: reports\r\nFab-Partition: n1\r\nce-id: a\r\nce-source: /nats/planner\r\n"

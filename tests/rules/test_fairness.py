@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from fabric.rules.fairness import DEPTH_MAX, Backlog, Line
-from fabric.rules.partitions import PARTITIONS
+from fabric.rules.queues.fairness import DEPTH_MAX, Backlog, Line
+from fabric.rules.queues.partitions import PARTITIONS
 
 BACKLOGS = {partition.token: Backlog(partition) for partition in PARTITIONS}
 

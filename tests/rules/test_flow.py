@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fabric.rules import flow
-from fabric.rules.flow import WINDOW_MAX, Arrival, Inflow, Outflow
+from fabric.rules.calls import flow
+from fabric.rules.calls.flow import WINDOW_MAX, Arrival, Inflow, Outflow
 
 
 def test_the_window_is_between_one_and_the_limit() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabric.rules.held import RUN_MAX_S, Due, Held
+from fabric.rules.queues.held import RUN_MAX_S, Due, Held
 
 NOTHING: Due[str] = Due([], [], [])
 

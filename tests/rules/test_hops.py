@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabric.rules.hops import CHAIN_CHARS_MAX, HOPS_MAX, hops_of, lengthened, steps
+from fabric.rules.calls.hops import CHAIN_CHARS_MAX, HOPS_MAX, hops_of, lengthened, steps
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fabric.rules import inbox as rules
 from fabric.rules.accounts import Account, Extent
-from fabric.rules.inbox import End, InboxRecord, Letters, owner_in_the_way
+from fabric.rules.inboxes import inbox as rules
+from fabric.rules.inboxes.inbox import End, InboxRecord, Letters, owner_in_the_way
 
 OWNER = InboxRecord(name="i", process="p", epoch=1, connection="c", extents=[Extent("IB_0", "i.*")])
 

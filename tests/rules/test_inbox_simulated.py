@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from fabric.rules import inbox as rules
 from fabric.rules.accounts import Extent
-from fabric.rules.inbox import Commit, End, InboxRecord, Letters, owner_in_the_way
-from fabric.rules.repair import Track, Verdict
+from fabric.rules.channels.repair import Track, Verdict
+from fabric.rules.inboxes import inbox as rules
+from fabric.rules.inboxes.inbox import Commit, End, InboxRecord, Letters, owner_in_the_way
 
 SOURCES = ("a", "b", "c")
 ENDS = (End.DELIVERED, End.DELIVERED, End.DELIVERED, End.EXPIRED, End.DEAD)

@@ -18,7 +18,7 @@ from fabric.client.calls.failure import failure
 from fabric.client.calls.kept import Answer, KeptCall, KeptCalls
 from fabric.errors import FabricError, Fenced, IdempotencyConflict, OutcomeUnknown, Refused
 from fabric.jetstream.state import Record
-from fabric.rules.kept import Done, Keeping, Running, decide, record_key
+from fabric.rules.calls.kept import Done, Keeping, Running, decide, record_key
 
 RUNNING = msgspec.json.encode(Running("p", 1, "r", "h"))
 DONE = msgspec.json.encode(Done("p", 1, "r", "h", "response", msgspec.Raw(b"42")))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fabric.rules import missed
-from fabric.rules.missed import MissedCounter
+from fabric.rules.channels import missed
+from fabric.rules.channels.missed import MissedCounter
 
 S, T = b"fab.lv.a.x", b"fab.lv.b.x"
 

@@ -1,6 +1,6 @@
 """A page is as large as the server answers quickly."""
 
-from fabric.rules.paging import QUICK_S, SIZE_FIRST, SIZE_MAX, SIZE_MIN, SLOW_S, PageSize
+from fabric.rules.log.paging import QUICK_S, SIZE_FIRST, SIZE_MAX, SIZE_MIN, SLOW_S, PageSize
 
 
 def test_quick_pages_grow_to_the_limit() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabric.rules.partitions import PARTITIONS, partition_of
+from fabric.rules.queues.partitions import PARTITIONS, partition_of
 from fabric.subjects import QUEUE_PARTITIONS
 
 

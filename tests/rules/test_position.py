@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabric.rules.position import Position, Progress
+from fabric.rules.channels.position import Position, Progress
 
 LOG, OTHER = "fab.ch.0.*.x", "fab.ch.1.*.y"
 A, B = b"fab.cho.0.a.x", b"fab.cho.0.b.x"

@@ -1,6 +1,6 @@
 """What a consumer owes, and when it is asked for more."""
 
-from fabric.rules.pulling import SILENT_S, Credit
+from fabric.rules.log.pulling import SILENT_S, Credit
 
 
 def test_what_is_owed_is_asked_for_once() -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fabric.rules.fairness import Backlog, Line
-from fabric.rules.held import Held
-from fabric.rules.partitions import PARTITIONS
-from fabric.rules.pulling import Credit
-from fabric.rules.retry import backoff_s, is_over, is_spent
+from fabric.rules.log.pulling import Credit
+from fabric.rules.queues.fairness import Backlog, Line
+from fabric.rules.queues.held import Held
+from fabric.rules.queues.partitions import PARTITIONS
+from fabric.rules.queues.retry import backoff_s, is_over, is_spent
 
 ACK_WAIT_S = 3.0
 MAX_ATTEMPTS = 3

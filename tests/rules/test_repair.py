@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabric.rules.repair import (
+from fabric.rules.channels.repair import (
     AHEAD_MAX,
     COUNT_MAX,
     PROBE_EVERY_S,

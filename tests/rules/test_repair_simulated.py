@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from fabric.rules import repair
-from fabric.rules.repair import Track
+from fabric.rules.channels import repair
+from fabric.rules.channels.repair import Track
 from helpers.feed_model import KEPT_MAX, Simulation
 
 

@@ -1,6 +1,6 @@
 """How often a job is tried, and when again."""
 
-from fabric.rules.retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, backoff_s, is_over, is_spent
+from fabric.rules.queues.retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, backoff_s, is_over, is_spent
 
 
 def test_the_last_attempt_runs_and_its_failure_is_the_end() -> None:

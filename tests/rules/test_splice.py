@@ -2,8 +2,8 @@
 
 import pytest
 
-from fabric.rules.position import Position
-from fabric.rules.splice import PENDING_BYTES_MAX, PENDING_MAX, SUBJECTS_MAX, Strand, StrandState
+from fabric.rules.channels.position import Position
+from fabric.rules.channels.splice import PENDING_BYTES_MAX, PENDING_MAX, SUBJECTS_MAX, Strand, StrandState
 
 A, B = b"fab.cho.0.a.x", b"fab.cho.0.b.x"
 READING, SPLICING, FOLLOWING = StrandState

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from fabric.rules import repair, splice
-from fabric.rules.position import Position, Progress
-from fabric.rules.splice import Strand, StrandState
+from fabric.rules.channels import repair, splice
+from fabric.rules.channels.position import Position, Progress
+from fabric.rules.channels.splice import Strand, StrandState
 from helpers.feed_model import KEPT_MAX, PAGE, SUBJECTS, Simulation
 
 LOG = "fab.ch.0.*.x"

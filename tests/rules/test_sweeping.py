@@ -1,9 +1,9 @@
 """What a sweeper decides about inboxes whose owners are away."""
 
-from fabric.rules import sweeping
 from fabric.rules.accounts import Account, Extent
-from fabric.rules.inbox import LETTERS_MAX, InboxRecord, Letters, is_shut
-from fabric.rules.sweeping import Letter, Pass, ended, expired, first_record
+from fabric.rules.inboxes import sweeping
+from fabric.rules.inboxes.inbox import LETTERS_MAX, InboxRecord, Letters, is_shut
+from fabric.rules.inboxes.sweeping import Letter, Pass, ended, expired, first_record
 
 EXTENT = Extent("IB_0", "fab.ib.0.a.*")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabric.rules.together import AT_ONCE, MARGIN, SEQUENTIAL_S, SHORT_S, Paces
+from fabric.rules.channels.together import AT_ONCE, MARGIN, SEQUENTIAL_S, SHORT_S, Paces
 
 END = 100_000
 TOGETHER_S = END * SEQUENTIAL_S

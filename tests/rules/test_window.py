@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from fabric.rules.window import PROBE_S, Due, Window
+from fabric.rules.log.window import PROBE_S, Due, Window
 
 
 def window() -> Window[str]:

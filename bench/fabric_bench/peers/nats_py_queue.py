@@ -7,7 +7,7 @@ import nats
 from nats.errors import TimeoutError as NothingCame
 
 from fabric.jetstream.layout import QUEUE_STREAM
-from fabric.rules.partitions import PARTITIONS
+from fabric.rules.queues.partitions import PARTITIONS
 from fabric.subjects import queue_consumer
 from fabric_bench.pacing import GIVE_UP_S, Clock
 from fabric_bench.plans import Measured, QueuePlan

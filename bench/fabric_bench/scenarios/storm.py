@@ -29,7 +29,7 @@ from fabric.errors import Refused
 from fabric.jetstream.layout import DEAD_STREAM, QUEUE_STREAM
 from fabric.node.edges import known_edges
 from fabric.node.node import Node
-from fabric.rules.partitions import PRIORITY_DEFAULT, partition_of
+from fabric.rules.queues.partitions import PRIORITY_DEFAULT, partition_of
 from fabric_bench.ours import connect
 from fabric_bench.pacing import percentile, ticks
 from fabric_bench.place import Server

@@ -24,10 +24,10 @@ from fabric.client.inboxes.letter import Letter
 from fabric.client.inboxes.owner import ATTEMPTS_MAX, OwnedInbox, Settling
 from fabric.errors import ConfigInvalid, FabricError, Refused
 from fabric.jetstream.connection import Subscription
-from fabric.rules.budget import Budget
-from fabric.rules.call_account import CallAccount
-from fabric.rules.flow import WINDOW
-from fabric.rules.inbox import LETTERS_MAX
+from fabric.rules.calls.budget import Budget
+from fabric.rules.calls.call_account import CallAccount
+from fabric.rules.calls.flow import WINDOW
+from fabric.rules.inboxes.inbox import LETTERS_MAX
 from fabric_codecs.envelope import Envelope
 
 __all__ = ["Agent"]

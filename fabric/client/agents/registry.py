@@ -2,7 +2,7 @@
 
 Records and leases are messages of one stream, all republished: a watcher needs no consumer. A hole in the
 stream's sequence, or a reconnect, makes it read what has changed since; after more than `CHANGES_KEPT_S`, or
-when the stream begins anew, all of it. `rules/directory.py` decides who is live, `enrolment` writes.
+when the stream begins anew, all of it. `rules/agents/directory` decides who is live, `enrolment` writes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from fabric.clock import monotonic
 from fabric.errors import FabricError, Refused, Unreachable
 from fabric.jetstream.connection import Subscription
 from fabric.jetstream.layout import REGISTRY_STREAM
-from fabric.rules.directory import Change, Directory
+from fabric.rules.agents.directory import Change, Directory
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import encode_level
 from fabric_codecs.nats.headers import number_in

@@ -29,7 +29,7 @@ from fabric.client.identity import Identity
 from fabric.client.outbox import attribute_line, cause_attributes
 from fabric.clock import now_us
 from fabric.errors import CallCancelled, DeadlineExceeded, NoSuchAgent
-from fabric.rules.budget import Budget
+from fabric.rules.calls.budget import Budget
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import timestamp
 

@@ -1,7 +1,7 @@
 """Kept calls, the agent's side: the record of each in the state stream, and who waits for which execution.
 
 In: a call with an idempotency key, and the work it stands for. Out: an answer, kind and data, which every
-repeat gets. `rules/kept.py` decides and has the table; this module reads, writes and waits. Above:
+repeat gets. `rules/calls/kept` decides and has the table; this module reads, writes and waits. Above:
 `reception`. Below: `jetstream.state`. Cost: a first call two round trips, a repeat two, beside the call.
 """
 
@@ -24,8 +24,8 @@ from fabric.errors import (
     OutcomeUnknown,
     Refused,
 )
-from fabric.rules import kept
-from fabric.rules.kept import Done, Keeping, Running, arguments_hash, decide, record_key
+from fabric.rules.calls import kept
+from fabric.rules.calls.kept import Done, Keeping, Running, arguments_hash, decide, record_key
 
 __all__ = ["Answer", "KeptCall", "KeptCalls"]
 

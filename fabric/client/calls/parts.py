@@ -11,7 +11,7 @@
 | any     | the reader leaves                | ended   | nothing |
 
 The agent is told to cancel when the reader leaves before the end, and when the stream broke.
-In: envelopes of kind `artifact`, numbered by `fabseq`. Out: credit, as the reader takes. `rules/flow.py`
+In: envelopes of kind `artifact`, numbered by `fabseq`. Out: credit, as the reader takes. `rules/calls/flow`
 decides. Above: `session`, `agent`. Below: `desk`. Bounded: the window, which the agent may not overrun.
 """
 
@@ -26,7 +26,7 @@ from fabric.client.calls.spending import Grant
 from fabric.client.identity import Identity
 from fabric.client.outbox import attribute_line
 from fabric.errors import DeadlineExceeded, FabricError, StreamBroken
-from fabric.rules.flow import Arrival, Inflow
+from fabric.rules.calls.flow import Arrival, Inflow
 from fabric_codecs.envelope import Envelope
 
 __all__ = ["Parts"]

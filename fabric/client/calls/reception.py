@@ -44,9 +44,9 @@ from fabric.errors import (
     Refused,
 )
 from fabric.rules.admission import Admission, Denied, Rate, Seats, full
-from fabric.rules.budget import Budget
-from fabric.rules.call_account import CallAccount
-from fabric.rules.hops import HOPS_MAX, hops_of, lengthened, steps
+from fabric.rules.calls.budget import Budget
+from fabric.rules.calls.call_account import CallAccount
+from fabric.rules.calls.hops import HOPS_MAX, hops_of, lengthened, steps
 from fabric_codecs.envelope import Envelope
 
 __all__ = ["DEFAULT_LIMITS", "AgentLimits", "Reception"]

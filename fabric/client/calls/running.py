@@ -8,7 +8,7 @@ from fabric.client.context import Cause
 from fabric.client.identity import Identity
 from fabric.client.outbox import attribute_line, template
 from fabric.clock import now_us
-from fabric.rules.budget import Budget
+from fabric.rules.calls.budget import Budget
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.wire import Template
 

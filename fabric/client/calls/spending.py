@@ -1,7 +1,7 @@
 """A handler's budget while it runs: nested calls ask here for their part of it.
 
 In: what the call was granted. Out: grants for nested calls, and what goes back with the answer.
-`rules/budget.py` decides; this module waits. Those who ask within one turn of the loop (`gather`, a task
+`rules/calls/budget` decides; this module waits. Those who ask within one turn of the loop (`gather`, a task
 group) are served together. Above: `call`, `reception`. Cost: nothing for calls without a budget, else one
 turn of the loop.
 """
@@ -9,7 +9,7 @@ turn of the loop.
 import asyncio
 
 from fabric.errors import DeadlineExceeded, Refused
-from fabric.rules.budget import Budget, Purse
+from fabric.rules.calls.budget import Budget, Purse
 from fabric_codecs.envelope import Envelope
 
 __all__ = ["Grant", "Spending", "budget_of", "over_budget"]

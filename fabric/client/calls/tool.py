@@ -12,7 +12,7 @@ import msgspec
 
 from fabric.client.agents.cards import ToolContract, ToolSpec
 from fabric.errors import ConfigInvalid, FabricError
-from fabric.rules.budget import Budget
+from fabric.rules.calls.budget import Budget
 
 __all__ = ["BadArguments", "Tool", "ToolError"]
 

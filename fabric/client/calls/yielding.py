@@ -1,8 +1,8 @@
 """Streamed answers, the agent's side: a tool yields, its parts go out as far ahead as the caller allows.
 
 In: an async generator. Out: envelopes of kind `artifact`, then the answer that ends them; to a caller that
-does not stream, all parts in one JSON array. `rules/flow.py` decides and has the table. Above: `reception`.
-The caller's side is `parts`. Bounded: the window, and one part that waits for room in it.
+does not stream, all parts in one JSON array. `rules/calls/flow` decides and has the table. Above:
+`reception`. The caller's side is `parts`. Bounded: the window, and one part that waits for room in it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import msgspec
 from fabric.client.calls.running import Call
 from fabric.client.calls.tool import Tool, ToolError
 from fabric.errors import LimitExceeded
-from fabric.rules.flow import Outflow
+from fabric.rules.calls.flow import Outflow
 from fabric_codecs.errors import CodecError
 
 __all__ = ["Yielding", "collected", "only_part"]

@@ -2,7 +2,7 @@
 late or had no room.
 
 In: a filter, a position, a taker. Out: the position up to which it was read. Trouble that passes is waited
-out here; what does not pass is raised. Above: `feed`, `seat`. Below: `jetstream.read`, `rules.paging`.
+out here; what does not pass is raised. Above: `feed`, `seat`. Below: `jetstream.read`, `rules/log/paging`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from fabric.clock import monotonic
 from fabric.errors import Refused, Unreachable
 from fabric.jetstream.read import LogReader, Stored
-from fabric.rules.paging import SIZE_MAX, PageSize
+from fabric.rules.log.paging import SIZE_MAX, PageSize
 from fabric.subjects import channel_of
 from fabric_codecs.names import is_pattern
 

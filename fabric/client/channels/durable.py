@@ -1,10 +1,10 @@
 """A durable member: a named cursor that survives its process.
 
 It is a member whose messages are obligations: each is handed out, settled when the reader comes back for the
-next one, counted, and never skipped. `rules/cursor.py` decides; `member` feeds it; `tenure` makes it the only
-writer of its record, `cursor_keeper` keeps that written. What a crash left unwritten comes again. Above:
-`channel`. Below: `dead`, for what is given up. Cost: beside a member's, a few microseconds a message and one
-write for each commit.
+next one, counted, and never skipped. `rules/channels/cursor` decides; `member` feeds it; `tenure` makes it
+the only writer of its record, `cursor_keeper` keeps that written. What a crash left unwritten comes again.
+Above: `channel`. Below: `dead`, for what is given up. Cost: beside a member's, a few microseconds a message
+and one write for each commit.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from fabric.clock import now_us, parse_us
 from fabric.errors import FabricError, Fenced, InvalidName, NameInUse
 from fabric.jetstream.layout import channel_stream
 from fabric.rules.accounts import Account, Extent
-from fabric.rules.cursor import Cursor, CursorRecord, Verdict, next_life, position_of
+from fabric.rules.channels.cursor import Cursor, CursorRecord, Verdict, next_life, position_of
 from fabric.rules.letters import Origin
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError

@@ -17,7 +17,7 @@ from fabric.client.link import Link
 from fabric.clock import monotonic
 from fabric.errors import FabricError, PermissionDenied
 from fabric.jetstream.connection import Subscription
-from fabric.rules.missed import MissedCounter
+from fabric.rules.channels.missed import MissedCounter
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import mark_of, source_agrees
 

@@ -8,7 +8,7 @@
 
 A record names each channel and source heard since its log was last verified. Above 100 KiB it is written less
 often (1 MiB/s); one that is too large waits for the next verification, about 30 s. Above: `durable`. Below:
-`tenure`, `rules/cursor`. Cost: one write for each commit.
+`tenure`, `rules/channels/cursor`. Cost: one write for each commit.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from fabric.client.link import Link
 from fabric.client.tenure import Tenure
 from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError, LimitExceeded, Refused, Unreachable
-from fabric.rules.cursor import COMMIT_MESSAGES, Cursor, CursorRecord
+from fabric.rules.channels.cursor import COMMIT_MESSAGES, Cursor, CursorRecord
 
 __all__ = ["CursorKeeper"]
 

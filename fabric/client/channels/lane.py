@@ -4,7 +4,7 @@
                                             busy:  queues, and members that have just come from the log
                                             away:  members that read the log; they learn what they owe
 Above: `feed` has a lane for each log of its pattern, `seat` is a member's place in one. Below: `catchup`,
-`rules.repair`.
+`rules/channels/repair`.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError
 from fabric.jetstream.layout import channel_stream
 from fabric.jetstream.read import Stored
+from fabric.rules.channels.repair import Track, Truncated, Verdict
 from fabric.rules.ledger import Ledger
-from fabric.rules.repair import Track, Truncated, Verdict
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import positions, source_agrees, value_in
 

@@ -19,9 +19,9 @@ from fabric.client.channels.lane import Tally
 from fabric.client.channels.seat import Seat, ignore
 from fabric.client.link import Link
 from fabric.errors import CursorAhead, FabricError
-from fabric.rules.paging import SIZE_MAX
-from fabric.rules.position import Position, Progress
-from fabric.rules.repair import Truncated
+from fabric.rules.channels.position import Position, Progress
+from fabric.rules.channels.repair import Truncated
+from fabric.rules.log.paging import SIZE_MAX
 from fabric_codecs.envelope import Envelope
 
 __all__ = ["Member", "Since", "Truncation"]

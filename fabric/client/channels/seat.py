@@ -1,4 +1,4 @@
-"""A member's place in one lane of its feed: reading, splicing, or following (`rules/splice.py` decides).
+"""A member's place in one lane of its feed: reading, splicing, or following; `rules/channels/splice` decides.
 
 Above: `member` has a seat in each lane of its pattern. Below: `lane` hands on what the feed delivers,
 `catchup` reads the log. A member with a handler that follows undisturbed is called by the lane itself; its
@@ -15,10 +15,10 @@ from fabric.client.channels.lane import Group, Lane, Tally
 from fabric.client.channels.together import shelf_of
 from fabric.errors import FabricError, InternalError
 from fabric.jetstream.read import Stored
+from fabric.rules.channels.position import Position, Progress
+from fabric.rules.channels.repair import Truncated
+from fabric.rules.channels.splice import Strand, StrandState
 from fabric.rules.ledger import Ledger
-from fabric.rules.position import Position, Progress
-from fabric.rules.repair import Truncated
-from fabric.rules.splice import Strand, StrandState
 from fabric.subjects import channel_of
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.nats.headers import source_agrees, value_in

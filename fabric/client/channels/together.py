@@ -1,9 +1,9 @@
 """One sequential reader of a log for all members of this connection that are late in it.
 
-`rules/together.py` decides. A ride takes everybody who waits, starts at the lowest position among them, reads
-the log in a row and hands each message to those who want its channel. Who is ahead of the ride may board it
-on the way; who has no room, or sees the end, gets off and goes on alone. Trouble ends a ride: each one alone
-knows what to do about it. Above: `seat`. Below: `fabric.jetstream.read`.
+`rules/channels/together` decides. A ride takes everybody who waits, starts at the lowest position among them,
+reads the log in a row and hands each message to those who want its channel. Who is ahead of the ride may
+board it on the way; who has no room, or sees the end, gets off and goes on alone. Trouble ends a ride: each
+one alone knows what to do about it. Above: `seat`. Below: `fabric.jetstream.read`.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from fabric.client.link import Link
 from fabric.clock import monotonic
 from fabric.errors import FabricError, Refused, Unreachable
 from fabric.jetstream.read import Stored
-from fabric.rules.paging import PageSize
-from fabric.rules.together import Paces
+from fabric.rules.channels.together import Paces
+from fabric.rules.log.paging import PageSize
 from fabric_codecs.names import is_pattern, pattern_matches
 
 __all__ = ["Rider", "Shelf", "shelf_of"]

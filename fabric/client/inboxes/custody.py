@@ -6,9 +6,9 @@
 | none                    | the same record is written again before any other (`Tenure`) |
 | another owner's record  | Fenced: this life is over, nothing more is settled |
 
-`rules/inbox.py` knows what is settled; here it is written, and a node is asked to take it out of the log,
-which an agent has no right to. Above: `owner`, `keeper`. Below: `tenure`, `Link.ask`.
-Cost: one write for each batch of settled letters, one request for each batch that leaves the log.
+`rules/inboxes/inbox` knows what is settled; here it is written, and a node is asked to take it out of the
+log, which an agent has no right to. Above: `owner`, `keeper`. Below: `tenure`, `Link.ask`. Cost: one write
+for each batch of settled letters, one request for each batch that leaves the log.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fabric.client.tenure import Tenure
 from fabric.errors import CallFailed, Fenced, NameInUse, Refused, Unreachable
 from fabric.jetstream.layout import inbox_stream
 from fabric.rules.accounts import Extent
-from fabric.rules.inbox import Commit, InboxRecord, Letters, owner_in_the_way
+from fabric.rules.inboxes.inbox import Commit, InboxRecord, Letters, owner_in_the_way
 
 __all__ = ["Custody", "record_subject"]
 

@@ -5,11 +5,11 @@
 | the feed has it, and all before it of its source | to the owner |
 | the feed has it and lost one before | the log is read from where everything is known |
 | the owner has no room               | the log is read when there is room again |
-| nothing comes for a while           | the log's count is compared with ours (`rules/repair.py`) |
+| nothing comes for a while           | the log's count is compared with ours (`rules/channels/repair`) |
 | its sequence is settled by a record older than the letter | the log has begun anew: the record is void |
 
-Above: `inbox_owner`. Below: `catchup`, `rules/repair.py`. Cost: as a channel's member, and one read for each
-time that an inbox is opened with letters in it.
+Above: `inbox_owner`. Below: `catchup`, `rules/channels/repair`. Cost: as a channel's member, and one read for
+each time that an inbox is opened with letters in it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from fabric.clock import monotonic
 from fabric.errors import FabricError, InternalError, PermissionDenied
 from fabric.jetstream.connection import Subscription
 from fabric.jetstream.read import Stored
-from fabric.rules.repair import Track, Verdict
+from fabric.rules.channels.repair import Track, Verdict
 from fabric_codecs.nats.headers import positions, server_value_in
 
 __all__ = ["InboxLog", "Receiver"]

@@ -34,7 +34,7 @@ from fabric.client.receipt import Receipt
 from fabric.clock import monotonic, now_us
 from fabric.errors import ConfigInvalid, FabricError, Fenced, Refused, Unreachable
 from fabric.rules.accounts import Account
-from fabric.rules.inbox import LETTERS_MAX, End, is_shut
+from fabric.rules.inboxes.inbox import LETTERS_MAX, End, is_shut
 from fabric.rules.ledger import Ledger
 from fabric_codecs.nats.headers import number_in, source_agrees, value_in
 
@@ -61,7 +61,7 @@ class OwnedInbox:
     each time, `attempts_max` times in all. Settling "by_hand": call `settle(letter)` or `put_back`; at most
     `hold` letters are out at once. What is not settled when the block is left comes again.
 
-    `account` counts letters by their ends (`rules.accounts`); `forged`, `copies` and `fenced_replies` say why
+    `account` counts letters by their ends (`rules/accounts`); `forged`, `copies` and `fenced_replies` say why
     some were not handed out; `failure` what ended the inbox for good, if anything did.
     """
 

@@ -9,7 +9,7 @@
 | its dead letter is refused, or its attempts cannot be counted | nothing: it comes again in AGAIN_S |
 | its acknowledgement is not confirmed in time | unknown |
 
-`rules.retry` decides. A failed attempt is counted by the server (`Nats-Incr`), so that the next worker
+`rules/queues/retry` decides. A failed attempt is counted by the server (`Nats-Incr`), so that the next worker
 knows of it. Above: `worker`. Below: `dead`, `tenure`, `jetstream.pull`. Cost: nothing for a job that
 succeeds at once; a round trip for each failure and each start after the first; one write a second for the
 account while it changes.
@@ -34,7 +34,7 @@ from fabric.jetstream.connection import NoResponders
 from fabric.jetstream.layout import QUEUE_STREAM
 from fabric.rules.accounts import Account, Extent, Holder
 from fabric.rules.letters import Origin
-from fabric.rules.retry import backoff_s, is_over, is_spent
+from fabric.rules.queues.retry import backoff_s, is_over, is_spent
 
 __all__ = ["Endings"]
 

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any, Protocol
 
 from fabric.jetstream.pull import PullConsumer
-from fabric.rules.fairness import Backlog
+from fabric.rules.queues.fairness import Backlog
 from fabric_codecs.envelope import Envelope
 
 __all__ = ["Job", "Settler"]
@@ -31,7 +31,7 @@ class Settler(Protocol):
 
 
 class Job:
-    """`envelope` is what was put; `attempt` counts starts of this job, from 1 (see `rules.retry`)."""
+    """`envelope` is what was put; `attempt` counts starts of this job, from 1 (see `rules/queues/retry`)."""
 
     __slots__ = (
         *("ack_subject", "attempt", "backlog", "consumer", "deliveries"),

@@ -3,7 +3,7 @@ thousands in flight; `work` is in `worker`.
 
 Putting needs nothing but the subject, `fab.q.<queue>.<partition>.<source>`: no queue has to be made, and
 the server itself bounds what one source may leave in a partition (JOBS_PER_SOURCE). Above: `Fabric.queue`.
-Below: `publisher`, the publish window; `rules.partitions` says which partition.
+Below: `publisher`, the publish window; `rules/queues/partitions` says which partition.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from fabric.jetstream.layout import DUE_STREAM, JOBS_PER_SOURCE, QUEUE_STREAM
 from fabric.jetstream.publish import Event, Outcome, Settle, too_large
 from fabric.rules.letters import ADDED_BYTES_MAX
 from fabric.rules.once import once_line
-from fabric.rules.partitions import PRIORITY_DEFAULT, PRIORITY_MAX, partition_of, queue_problem
-from fabric.rules.retry import MAX_ATTEMPTS
+from fabric.rules.queues.partitions import PRIORITY_DEFAULT, PRIORITY_MAX, partition_of, queue_problem
+from fabric.rules.queues.retry import MAX_ATTEMPTS
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import encode_level

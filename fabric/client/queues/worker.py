@@ -23,9 +23,9 @@ from fabric.clock import monotonic, now_us
 from fabric.errors import FabricError, NotHeld, Refused, Unreachable
 from fabric.jetstream.layout import QUEUE_STREAM
 from fabric.jetstream.pull import PullConsumer, delivered
-from fabric.rules.fairness import Backlog, Line
-from fabric.rules.held import Held
-from fabric.rules.partitions import PARTITIONS, Partition
+from fabric.rules.queues.fairness import Backlog, Line
+from fabric.rules.queues.held import Held
+from fabric.rules.queues.partitions import PARTITIONS, Partition
 from fabric.subjects import queue_consumer
 from fabric_codecs.envelope import Envelope
 

@@ -32,8 +32,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from fabric.rules.position import NOTHING, Position
-from fabric.rules.repair import Truncated
+from fabric.rules.channels.position import NOTHING, Position
+from fabric.rules.channels.repair import Truncated
 
 __all__ = ["Pending", "Strand", "StrandState"]
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from fabric.rules.accounts import Extent
-from fabric.rules.inbox import InboxRecord
+from fabric.rules.inboxes.inbox import InboxRecord
 
 __all__ = ["Letter", "Pass", "ended", "expired", "first_record"]
 

@@ -30,7 +30,7 @@ point further back, so it never looks like a loss. Cost: one dict look-up and on
 from enum import Enum
 from typing import NamedTuple
 
-from fabric.rules.position import Position
+from fabric.rules.channels.position import Position
 
 __all__ = ["Track", "Truncated", "Verdict"]
 

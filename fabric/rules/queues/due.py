@@ -6,7 +6,7 @@ source; the target's subject was the source's to choose and proves nothing. Queu
 source's to choose: it may put into any queue.
 """
 
-from fabric.rules.partitions import queue_problem
+from fabric.rules.queues.partitions import queue_problem
 from fabric.subjects import QUEUE_PARTITIONS, job
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import decode_level, encode_level

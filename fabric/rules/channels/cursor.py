@@ -37,8 +37,8 @@ from typing import NamedTuple
 import msgspec
 
 from fabric.rules.accounts import Account, Extent, Holder
+from fabric.rules.channels.position import Position, Progress
 from fabric.rules.once import OnceLedger, key_of
-from fabric.rules.position import Position, Progress
 
 __all__ = [
     "ATTEMPTS_MAX",

@@ -5,11 +5,11 @@ inside a level the sources in turn, one job each, whatever partition they are fr
 waiting delays one with a single job by one job, not by 64.
 
 That needs the single job at hand. The server hands out in the order of storing, and a source may leave 64
-jobs in a partition: a worker that read only as far as it can work would find them all before the single
-one, and its neighbours would wait for what the crowd has left there (seen: 300 ms at 750 jobs/s). So it
-reads on, up to DEPTH_MAX jobs of a partition: past fifteen such sources, and past as many with each further
-worker. What it then holds and does not start it gives back in time (`rules.held`), so that an idle worker
-is not left without.
+jobs in a partition: a worker that read only as far as it can work would find them all before the single one,
+and its neighbours would wait for what the crowd has left there (seen: 300 ms at 750 jobs/s). So it reads on,
+up to DEPTH_MAX jobs of a partition: past fifteen such sources, and past as many with each further worker.
+What it then holds and does not start it gives back in time (`rules/queues/held`), so that an idle worker is
+not left without.
 
 | input | becomes |
 |---|---|
@@ -21,7 +21,7 @@ is not left without.
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
-from fabric.rules.partitions import PARTITIONS, Partition
+from fabric.rules.queues.partitions import PARTITIONS, Partition
 
 __all__ = ["DEPTH_MAX", "Backlog", "Line"]
 

@@ -1,0 +1,1 @@
+"""Decisions about agents: who lives, and who joined or left."""

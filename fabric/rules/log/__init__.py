@@ -1,0 +1,1 @@
+"""Decisions about the log on the server: what is offered and unsettled, how much to ask for at once."""

@@ -10,9 +10,9 @@ from fabric_codecs.errors import CodecError
 from fabric_codecs.nats.operations import Operation, encode, read_headers, write_headers
 from fabric_codecs.nats.stream import Decoder
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
-from fabric_codecs.translate.losses import Translation
+from fabric_codecs.translate.losses import Loss, Translation
 from fabric_codecs.translate.lower import lower
-from fabric_codecs.translate.message import translate
+from fabric_codecs.translate.message import LossRefused, translate
 from fabric_codecs.translate.passing import pass_on
 from fabric_codecs.translate.routes import explain
 from fabric_codecs.translate.several import split
@@ -95,6 +95,7 @@ def translations(data: bytes) -> None:
         message = data[1:]
         said = translate(message, source, target, **known)
         assert {loss.code for loss in said.losses} <= {loss.code for loss in explain(source, target)}
+        assert _losses_that_strict_refuses(message, source, target, known) == said.losses
         if source != target:
             _arrives(message, said, source, target, known)
     with MayRefuse(len(data)):
@@ -103,6 +104,16 @@ def translations(data: bytes) -> None:
             assert pass_on(passed, source, traceparent=TRACE) == passed
             there, here = (lift(one, source, **known).message for one in (passed, message))
             assert there.data == here.data or source == "mcp"  # a trace stands within what is opaque
+
+
+def _losses_that_strict_refuses(
+    message: bytes, source: Protocol, target: Protocol, known: Any
+) -> tuple[Loss, ...]:
+    try:
+        translate(message, source, target, "strict", **known)
+    except LossRefused as refused:
+        return refused.losses
+    return ()
 
 
 def _arrives(

@@ -3,6 +3,7 @@
 In: a message, and two protocols. Out: assertions. Above: the tests of all twenty pairs.
 """
 
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -47,8 +48,13 @@ def unsaid(envelope: Envelope) -> dict[str, set[str]]:
 
 
 def natives(envelope: Envelope) -> list[tuple[str, bytes | None]]:
-    """Without the marks of other hops, which a crossing keeps as native entries."""
-    return [(name, value) for name, value in envelope.native if "io.agentfabric/" not in name]
+    """Without the marks of other hops, which a crossing keeps as native entries; those that Kafka's readers
+    would take for attributes come back as what was said."""
+    return [
+        (re.sub(r"^ce_(?=.)", "fab-said-", name), value)
+        for name, value in envelope.native
+        if "io.agentfabric/" not in name
+    ]
 
 
 def holds(message: bytes, source: Protocol, target: Protocol) -> None:

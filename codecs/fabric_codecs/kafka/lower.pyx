@@ -11,7 +11,8 @@ CloudEvents 1.0, Kafka protocol binding 3.2 (binary mode), and what stands outsi
     ce_specversion   1.0, unless there is no attribute at all
     ce_<name>        every other attribute, in the order of `core.marks`, those of other vocabularies behind them; the key's
                      `partitionkey` too (binding, 3.1); in `ce_fabloss` losses so far and those of this step
-    <native name>    the native entries, in order, with duplicates and nulls
+    <native name>    the native entries, in order, with duplicates and nulls; what another protocol calls `ce_<name>` is
+                     `fab-said-<name>`: a reader would take it for an attribute, and many believe the last
     fab-<name>       the carrier's `Fab-<Name>` lines: what the journal noted about a crossing
     traceparent      the hop's, from the carrier, behind any older one, for clients take the last of a name; the one in
                      `ce_traceparent` is where the chain began
@@ -30,7 +31,7 @@ from fabric_codecs.core.canonical cimport (
 from fabric_codecs.core.crc32c cimport crc32c
 from fabric_codecs.core.enveloped cimport read_envelope
 from fabric_codecs.core.marks cimport (
-    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABLOSS, FABNULL, PARTITIONKEY, Lead, leads,
+    ATTRIBUTES_COUNT, DATACONTENTTYPE, EXPIRYTIME, FABLOSS, FABNULL, FABPROTO, PARTITIONKEY, Lead, leads,
 )
 from fabric_codecs.core.varint cimport poke_varint, varint_size
 from fabric_codecs.core.writer cimport Writer, poke_u32, writer_free, writer_init
@@ -118,8 +119,24 @@ cdef inline bint is_key(const Native* first) noexcept nogil:
     return first.room_size == 0 and first.name.size == 9 and memcmp(first.name.text, b"kafka.key", 9) == 0
 
 
+cdef void set_apart(Canonical* c) noexcept nogil:
+    """Native entries of another protocol that would be attributes in a record; those of Kafka came as headers."""
+    cdef Native* one
+    cdef int at
+    if not (says(c, FABPROTO, b"mqtt", 4) or says(c, FABPROTO, b"a2a", 3) or says(c, FABPROTO, b"mcp", 3)):
+        return
+    for at in range(c.natives):
+        one = &c.native[at]
+        if one.room_size == 0 and one.name.size > 3 and memcmp(one.name.text, b"ce_", 3) == 0:
+            one.room = b"fab-said-"
+            one.room_size = 9
+            one.name.text += 3
+            one.name.size -= 3
+
+
 cdef void add_natives(Canonical* c, Lowered* to) noexcept nogil:
     """They, and the key, which may be the first of them; further back it is a header that somebody called so."""
+    set_apart(c)
     to.natives = c.natives
     to.native = c.native
     to.key.text = NULL

@@ -76,6 +76,24 @@ TRAITS: Final = (
         kept_by=EVERYBODY - {"mqtt5"},
     ),
     Trait(
+        Loss(
+            LossCode.NO_METADATA,
+            "attributes",
+            "a failure that came as a JSON-RPC error is one, without metadata",
+        ),
+        said_by=WITH_METADATA,
+        kept_by=EVERYBODY - JSON_RPC,
+    ),
+    Trait(
+        Loss(
+            LossCode.NO_METADATA,
+            "native",
+            "beside a JSON-RPC message that came whole, other headers have no place",
+        ),
+        said_by=WITH_METADATA,
+        kept_by=EVERYBODY - JSON_RPC,
+    ),
+    Trait(
         Loss(LossCode.TASK_ID_ALIASED, "task", "what names no task stands under its own id"),
         said_by=EVERYBODY - {"a2a"},
         kept_by=EVERYBODY - {"a2a"},

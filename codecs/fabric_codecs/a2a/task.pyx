@@ -7,6 +7,7 @@ SendMessage, GetTask and CancelTask with it, and begins each stream with it. Bel
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from fabric_codecs.a2a.written cimport put_str
+from fabric_codecs.core.canonical cimport Canonical, close_canonical, open_canonical
 from fabric_codecs.core.jsontext cimport Scan
 from fabric_codecs.core.jsonvalues cimport Field, Fields, fields_init, find, is_named, look_into, open_document, read_fields, refusal
 from fabric_codecs.core.jsonwrite cimport put_string
@@ -56,12 +57,13 @@ def turn_of(bytes message not None, *, str task_id not None, str context_id not 
     cdef Fields fields
     cdef Field* field
     cdef Writer w
-    cdef list kept = []
+    cdef Canonical names  # that had escapes
     cdef int i
     fields_init(&fields)
-    read_object(&s, &fields, message, kept)
+    open_canonical(&names)
     writer_init(&w)
     try:
+        read_object(&s, &fields, message, &names)
         put(&w, b'{"taskId":', 10)
         put_str(&w, task_id)
         put(&w, b',"contextId":', 13)
@@ -77,17 +79,19 @@ def turn_of(bytes message not None, *, str task_id not None, str context_id not 
         return writer_bytes(&w)
     finally:
         writer_free(&w)
+        close_canonical(&names)
 
 
 def write_task(bytes status not None, artifacts, history, *, str task_id not None, str context_id not None):
     cdef Update u
     cdef Writer w
-    cdef list kept = []
+    cdef Canonical names
     cdef bytes answer
-    read_update(&u, status, kept)
-    answer = metadata_of_answer(&u)
+    open_canonical(&names)
     writer_init(&w)
     try:
+        read_update(&u, status, &names)
+        answer = metadata_of_answer(&u)
         put(&w, b'{"id":', 6)
         put_str(&w, task_id)
         put(&w, b',"contextId":', 13)
@@ -95,7 +99,7 @@ def write_task(bytes status not None, artifacts, history, *, str task_id not Non
         put(&w, b',"status":', 10)
         put_member(&w, &u, b"status", 6)
         if artifacts:
-            answer = put_artifacts(&w, artifacts, answer, kept)
+            answer = put_artifacts(&w, artifacts, answer, &names)
         if history:
             put(&w, b',"history":[', 12)
             put_bytes(&w, b",".join(history))
@@ -107,26 +111,32 @@ def write_task(bytes status not None, artifacts, history, *, str task_id not Non
         return writer_bytes(&w)
     finally:
         writer_free(&w)
+        close_canonical(&names)
 
 
 def state_of(bytes status not None):
     cdef Update u
+    cdef Canonical names
     cdef Field* state
-    read_update(&u, status, [])
-    state = find(&u.status, b"state", 5)
-    if state == NULL or state.first != c'"':
-        return ""
-    return (<const char*>u.s.base)[state.start + 1:state.end - 1].decode()
+    open_canonical(&names)
+    try:
+        read_update(&u, status, &names)
+        state = find(&u.status, b"state", 5)
+        if state == NULL or state.first != c'"':
+            return ""
+        return (<const char*>u.s.base)[state.start + 1:state.end - 1].decode()
+    finally:
+        close_canonical(&names)
 
 
-cdef bytes put_artifacts(Writer* w, artifacts, bytes answer, list kept):
+cdef bytes put_artifacts(Writer* w, artifacts, bytes answer, Canonical* names):
     """`,"artifacts":[...]`; returns the answer's metadata, which are those of the last artifact when the status has none."""
     cdef Update u
     cdef bytes last = None
     cdef bint is_first = True
     put(w, b',"artifacts":', 13)
     for event in artifacts:
-        read_update(&u, event, kept)
+        read_update(&u, event, names)
         put_u8(w, c"[" if is_first else c",")
         is_first = False
         put_member(w, &u, b"artifact", 8)
@@ -154,17 +164,17 @@ cdef int put_bytes(Writer* w, bytes raw) except -1:
     return put(w, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
 
 
-cdef int read_update(Update* u, bytes event, list kept) except -1:
+cdef int read_update(Update* u, bytes event, Canonical* names) except -1:
     fields_init(&u.top)
     look_into(&u.top, b"statusUpdate", 12, &u.fields, False)
     look_into(&u.top, b"artifactUpdate", 14, &u.fields, False)
     look_into(&u.fields, b"status", 6, &u.status, False)
     look_into(&u.fields, b"metadata", 8, &u.metadata, False)
-    return read_object(&u.s, &u.top, event, kept)
+    return read_object(&u.s, &u.top, event, names)
 
 
-cdef int read_object(Scan* s, Fields* fields, bytes data, list kept) except -1:
+cdef int read_object(Scan* s, Fields* fields, bytes data, Canonical* names) except -1:
     open_document(s, data, "a2a", PyBytes_GET_SIZE(data), DEPTH_MAX)
-    if read_fields(s, fields, kept) < 0:
+    if read_fields(s, fields, names) < 0:
         raise refusal(s, "a2a")
     return 0

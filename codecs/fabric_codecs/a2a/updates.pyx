@@ -4,20 +4,19 @@
 # A step is `{"progress","total","message"}`, a failure `{"code","message","retriable","data"}`. Their members become marks one by
 # one, for clients that look at one; what is written in any other way (a null, a space, a member more) is told whole beside them.
 
-from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.string cimport strlen
 
 from fabric_codecs.a2a.written cimport (
-    Lowering, close_metadata, open_metadata, put_context, put_either, put_part, put_told_id,
+    Lowering, close_metadata, knows, open_metadata, put_context, put_known, put_part, put_told_id,
 )
-from fabric_codecs.core.forms cimport OBJECT
-from fabric_codecs.core.jsontext cimport Scan
-from fabric_codecs.core.jsonvalues cimport Field, Fields, fields_init, find, is_named, open_document, read_fields
-from fabric_codecs.core.marks cimport CORRELATIONID, FABKIND, ID, SUBJECT, TIME, Value
+from fabric_codecs.core.canonical cimport OBJECT, has, says
+from fabric_codecs.core.jsonlift cimport is_number
+from fabric_codecs.core.jsonlower cimport put_own_id, put_place
+from fabric_codecs.core.jsontext cimport Scan, skip_space
+from fabric_codecs.core.jsonvalues cimport Field, Fields, fields_init, find, is_named, open_scan, read_fields
+from fabric_codecs.core.marks cimport CORRELATIONID, FABKIND, SUBJECT, TIME
 from fabric_codecs.core.rpcfields cimport is_string
-from fabric_codecs.core.told cimport is_text, put_value_string
 from fabric_codecs.core.writer cimport put, put_u8
-from fabric_codecs.envelope cimport Envelope
 
 from fabric_codecs.bounds import JSON_DEPTH_MAX
 from fabric_codecs.translate.losses import Loss, LossCode
@@ -40,15 +39,15 @@ states[6][:] = [b"cancelled", b"TASK_STATE_CANCELED"]
 states[7][:] = [b"refused", b"TASK_STATE_REJECTED"]
 
 
-cdef bint read_body(Body* body, Lowering* l, bytes data, list kept) except -1:
+cdef bint read_body(Body* body, Lowering* l) except -1:
     """Whether the data are an object, whose members are then found. One with a name twice, or with too many, is looked at no
     further: it is content like any other."""
-    if l.form.form != OBJECT:
+    if l.shape.form != OBJECT:
         return False
-    body.size = PyBytes_GET_SIZE(data)
     fields_init(&body.fields)
-    open_document(&body.s, data, "a2a", body.size, DEPTH_MAX)
-    return read_fields(&body.s, &body.fields, kept) == 0
+    open_scan(&body.s, l.c.data.text, l.c.data.size, DEPTH_MAX)
+    skip_space(&body.s)
+    return read_fields(&body.s, &body.fields, l.c) == 0
 
 
 cdef int put_field(Lowering* l, Body* body, const Field* field) except -1:
@@ -68,58 +67,58 @@ cdef bint is_usual(Body* body, const char** names, int count) noexcept nogil:
         if at == count:
             return False
         size += field.name_size + 4 + field.end - field.start
-    return size == body.size
+    return size == body.s.end
 
 
 # ---- Whose, and in which state
 
 
-cdef tuple put_task(Lowering* l, tuple lost, str task_id, str context_id):
+cdef tuple put_task(Lowering* l, tuple lost):
     """`"taskId":...,"contextId":...`; what the envelope's task is called."""
-    cdef Value* task = &l.told.known[SUBJECT]
-    if task_id is None and task.text == NULL:
-        task = &l.told.known[ID]
-        lost = (*lost, TASK_ALIASED)
     put(&l.out, b'"taskId":', 9)
-    put_either(l, task_id, task)
-    if context_id is None and l.told.known[CORRELATIONID].text == NULL:
-        put(&l.out, b',"contextId":""', 15)
+    if knows(l, &l.task, SUBJECT):
+        put_known(l, &l.task, SUBJECT)
     else:
-        put_context(l, context_id)
+        put_own_id(&l.out, l.c)
+        lost = (*lost, TASK_ALIASED)
+    if knows(l, &l.context, CORRELATIONID):
+        put_context(l)
+    else:
+        put(&l.out, b',"contextId":""', 15)
     return lost
 
 
-cdef tuple open_status(Lowering* l, tuple lost, str task_id, str context_id, const char* state):
-    """`{"statusUpdate":{...,"status":{"state":...,"timestamp":...`; words may follow, then `}`, metadata, `}}`."""
+cdef tuple open_status(Lowering* l, tuple lost, const char* state):
+    """`{"statusUpdate":{...,"status":{"state":...,"timestamp":...`; words may follow, then `}`, metadata, `}`."""
     put(&l.out, b'{"statusUpdate":{', 17)
-    lost = put_task(l, lost, task_id, context_id)
+    lost = put_task(l, lost)
     put(&l.out, b',"status":{"state":"', 20)
     put(&l.out, state, strlen(state))
     put_u8(&l.out, c'"')
-    if l.told.known[TIME].text != NULL:
+    if has(l.c, TIME):
         put(&l.out, b',"timestamp":', 13)
-        put_value_string(&l.out, &l.told.known[TIME])
+        put_place(&l.out, &l.c.known[TIME])
     return lost
 
 
-cdef tuple open_artifact(Lowering* l, tuple lost, str task_id, str context_id):
-    """`{"artifactUpdate":{...,"artifact":{"artifactId":`; the id and `,"parts":[..]` follow, then `}`, metadata, `}}`."""
+cdef tuple open_artifact(Lowering* l, tuple lost):
+    """`{"artifactUpdate":{...,"artifact":{"artifactId":`; the id and `,"parts":[..]` follow, then `}`, metadata, `}`."""
     put(&l.out, b'{"artifactUpdate":{', 19)
-    lost = put_task(l, lost, task_id, context_id)
+    lost = put_task(l, lost)
     put(&l.out, b',"artifact":{"artifactId":', 26)
     return lost
 
 
 cdef int open_message(Lowering* l) except -1:
     put(&l.out, b',"message":{"messageId":', 24)
-    put_value_string(&l.out, &l.told.known[ID])
+    put_own_id(&l.out, l.c)
     return put(&l.out, b',"role":"ROLE_AGENT","parts":[', 30)
 
 
-cdef int put_said(Lowering* l, bytes data) except -1:
+cdef int put_said(Lowering* l) except -1:
     """The data as what the agent says with a status."""
     open_message(l)
-    put_part(l, data)
+    put_part(l)
     return put(&l.out, b"]}", 2)
 
 
@@ -134,26 +133,24 @@ cdef int put_words(Lowering* l, Body* body, const Field* text) except -1:
 cdef int put_kind(Lowering* l) except -1:
     """For an update that could be of another kind."""
     put(&l.out, b',"io.agentfabric/fabkind":', 26)
-    return put_value_string(&l.out, &l.told.known[FABKIND])
+    return put_place(&l.out, &l.c.known[FABKIND])
 
 
 # ---- What is told while a task is worked on
 
 
-cdef tuple put_status(
-    Lowering* l, Envelope envelope, tuple lost, dict natives, list kept, str task_id, str context_id, unsigned long long skip, bint ends
-):
+cdef tuple put_status(Lowering* l, tuple lost, unsigned long long skip, bint ends):
     """A step of the work, or a status of another protocol in the words of A2A; unless `ends` a task goes on whatever that says."""
     cdef Body body
-    cdef bint is_object = read_body(&body, l, envelope.data, kept)
-    cdef bint is_progress = is_text(&l.told.known[FABKIND], b"progress", 8)
+    cdef bint is_object = read_body(&body, l)
+    cdef bint is_progress = says(l.c, FABKIND, b"progress", 8)
     cdef bint steps = is_object and is_progress and is_number(find(&body.fields, b"progress", 8))
     cdef Py_ssize_t start
-    lost = open_status(l, lost, task_id, context_id, state_said(&body, ends) if is_object and not is_progress else states[1][1])
+    lost = open_status(l, lost, state_said(&body, ends) if is_object and not is_progress else states[1][1])
     if steps:
         put_step_words(l, &body)
     else:
-        put_said(l, envelope.data)
+        put_said(l)
     put_u8(&l.out, c"}")
     start = open_metadata(l)
     if steps:
@@ -161,24 +158,22 @@ cdef tuple put_status(
     elif is_progress:
         put_kind(l)
     put_told_id(l)
-    close_metadata(l, start, lost, natives, skip)
-    put(&l.out, b"}}", 2)
+    close_metadata(l, start, lost, skip)
+    put_u8(&l.out, c"}")
     return lost
 
 
-cdef tuple put_artifact(
-    Lowering* l, Envelope envelope, tuple lost, dict natives, str task_id, str context_id, unsigned long long skip
-):
+cdef tuple put_artifact(Lowering* l, tuple lost, unsigned long long skip):
     cdef Py_ssize_t start
-    lost = open_artifact(l, lost, task_id, context_id)
-    put_value_string(&l.out, &l.told.known[ID])
+    lost = open_artifact(l, lost)
+    put_own_id(&l.out, l.c)
     put(&l.out, b',"parts":[', 10)
-    put_part(l, envelope.data)
+    put_part(l)
     put(&l.out, b"]}", 2)
     start = open_metadata(l)
     put_told_id(l)
-    close_metadata(l, start, lost, natives, skip)
-    put(&l.out, b"}}", 2)
+    close_metadata(l, start, lost, skip)
+    put_u8(&l.out, c"}")
     return lost
 
 
@@ -191,10 +186,6 @@ cdef const char* state_said(Body* body, bint ends) noexcept nogil:
             if is_string(&body.s, said, states[i][0], strlen(states[i][0])):
                 return states[i][1]
     return states[1][1]
-
-
-cdef bint is_number(const Field* field) noexcept nogil:
-    return field != NULL and (field.first == c"-" or c"0" <= field.first <= c"9")
 
 
 cdef int put_step_words(Lowering* l, Body* step) except -1:
@@ -216,7 +207,7 @@ cdef int put_step_marks(Lowering* l, Body* step) except -1:
     ):
         return 0
     put(&l.out, b',"io.agentfabric/data":', 23)
-    return put(&l.out, step.s.base, step.size)
+    return put(&l.out, step.s.base, step.s.end)
 
 
 # ---- A failure
@@ -268,4 +259,4 @@ cdef int put_failure_marks(Lowering* l, Body* failure) except -1:
     if code != NULL and is_judged and text_in(failure, b"message") != NULL and is_usual(failure, failure_names, 4):
         return 0
     put(&l.out, b',"io.agentfabric/error":', 24)
-    return put(&l.out, failure.s.base, failure.size)
+    return put(&l.out, failure.s.base, failure.s.end)

@@ -1,62 +1,56 @@
-# Messages of A2A written: what an envelope holds, the one part, the metadata, and what else several messages have. Below `lower`
-# and `events`.
+# Everything here is for other Cython modules; see written.pxd.
+# Messages of A2A written: what is known of an envelope, the one part, the metadata, and what else several messages have. Below
+# `lower` and `events`.
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.string cimport memmove
+from libc.string cimport strlen
 
 from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.forms cimport BINARY, JSON, TEXT, is_usual_type, judge, put_typed_id
+from fabric_codecs.core.canonical cimport BINARY, JSON, OBJECT, TEXT, Canonical, Place, data_of, has, says
+from fabric_codecs.core.jsondata cimport has_typed_id, judge
+from fabric_codecs.core.jsonlower cimport (
+    Rooms, displace, drop_comma, has_member, put_own_id, put_place, put_room, put_spliced, put_told, sort_natives, with_guess,
+    with_unplaced,
+)
 from fabric_codecs.core.jsonwrite cimport put_string
 from fabric_codecs.core.marks cimport (
-    CORRELATIONID, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABLIVE, FABMETHOD, FABVER, ID, TYPE, Value,
+    CORRELATIONID, DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABMETHOD, FABVER, ID,
 )
-from fabric_codecs.core.told cimport (
-    is_text, native_rooms, put_losses, put_marks, put_members, put_rest, put_value_string, read_told, with_losses,
-)
-from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve, writer_free, writer_init
-from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve
 
-from fabric_codecs.a2a.lift import WHOLE
 from fabric_codecs.a2a.numbers import survives_doubles
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode
 
-cdef frozenset ROOMS = frozenset(("message", "metadata", "params", "request", "result", "rpc"))
+cdef enum:
+    NO_ROOM = 1 << 30  # longer than any name
+cdef const char* room_names[ROOMS]
+room_names[:] = [b"rpc/", b"metadata/", b"message/", b"params/", b"request/", b"result/"]
 cdef frozenset OLD_KINDS = frozenset(("task", "message", "status-update", "artifact-update"))
 cdef object EXPIRY_UNENFORCED = Loss(
     LossCode.EXPIRY_UNENFORCED, "expirytime", "told in metadata; an A2A message does not expire"
 )
-cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
-
-cdef enum:
-    FRAME_BYTES = 1024  # what stands around the data has 300 to 900 bytes: grown at once
 
 
-cdef tuple open_lowering(Lowering* l, Envelope envelope, tuple losses, list kept):
-    """What the envelope holds, and what is lost whatever it becomes. `kept` holds what the places point into."""
-    reserve(&l.out, PyBytes_GET_SIZE(envelope.data) + FRAME_BYTES)
-    read_told(envelope, &l.told, kept)
-    judge(&l.form, envelope, &l.told, WHOLE)
-    l.is_old = is_old(l, envelope)
-    l.is_raw = l.form.long_numbers and l.form.form <= JSON and not survives_doubles(envelope.data)
-    if l.form.is_guessed:
-        losses = (*losses, NOT_JSON)
-    return losses if l.told.known[EXPIRYTIME].text == NULL else (*losses, EXPIRY_UNENFORCED)
+cdef tuple open_lowering(Lowering* l, Canonical* c, str task_id, str context_id, tuple losses):
+    """What is known of the message, and what is lost whatever it becomes. The ids are those of the caller, who keeps them."""
+    l.c = c
+    reserve(&l.out, c.data.size + FRAME_BYTES)
+    judge(&l.shape, c, b"application/a2a+json", 20)
+    l.is_old = is_old(l)
+    l.is_raw = l.shape.long_numbers and l.shape.form <= JSON and not survives_doubles(data_of(c))
+    place_of(&l.task, task_id)
+    place_of(&l.context, context_id)
+    losses = with_guess(&l.shape, losses)
+    return (*losses, EXPIRY_UNENFORCED) if has(c, EXPIRYTIME) else losses
 
 
-cdef dict natives_of(Lowering* l, Envelope envelope):
-    """The native entries by the rooms of `lift`; None when there are none."""
-    return None if l.told.native.text == NULL else native_rooms(envelope, &l.told, ROOMS)
-
-
-cdef bint is_old(Lowering* l, Envelope envelope) except -1:
+cdef bint is_old(Lowering* l) except -1:
     """Whether something whole is spelled as 0.3 has it."""
-    cdef Value* version = &l.told.known[FABVER]
-    if not l.form.is_whole or is_text(version, b"1.0", 3):
+    if not l.shape.is_whole or says(l.c, FABVER, b"1.0", 3):
         return False
-    return is_text(version, b"0.3", 3) or is_old_kind(scan(envelope.data, protocol="a2a"))
+    return says(l.c, FABVER, b"0.3", 3) or is_old_kind(scan(data_of(l.c), protocol="a2a"))
 
 
 cdef bint is_old_kind(object body):
@@ -64,63 +58,80 @@ cdef bint is_old_kind(object body):
     return body.kind("kind") == "string" and body.text("kind") in OLD_KINDS
 
 
+cdef int sort_rooms(Lowering* l, int there) except -1:
+    """Which native entries go back to where they came from; `there` has a bit for each room that the message has."""
+    cdef Rooms rooms
+    cdef int room
+    if not l.c.natives:
+        return 0
+    rooms.count = ROOMS
+    for room in range(ROOMS):
+        rooms.name[room] = room_names[room]
+        rooms.size[room] = strlen(room_names[room]) if there >> room & 1 else NO_ROOM
+    return sort_natives(l.c, &rooms)
+
+
+# ---- texts
+
+
+cdef int place_of(Place* text, str given) except -1:
+    text.text = NULL
+    if given is not None:
+        try:
+            text.text = <const unsigned char*>PyUnicode_AsUTF8AndSize(given, &text.size)
+        except UnicodeEncodeError as error:
+            raise CodecError("a lone surrogate is no text", protocol="a2a", clause="RFC 7493 2.1") from error
+    return 0
+
+
 cdef int put_str(Writer* w, str text) except -1:
     """A text as a JSON string."""
-    cdef Py_ssize_t size
-    cdef const char* utf8
-    try:
-        utf8 = PyUnicode_AsUTF8AndSize(text, &size)
-    except UnicodeEncodeError as error:
-        raise CodecError("a lone surrogate is no text", protocol="a2a", clause="RFC 7493 2.1") from error
-    return put_string(w, <const unsigned char*>utf8, size)
+    cdef Place utf8
+    place_of(&utf8, text)
+    return put_place(w, &utf8)
 
 
-cdef int put_raw(Lowering* l, bytes raw) except -1:
-    return put(&l.out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+cdef bint knows(const Lowering* l, const Place* given, int which) noexcept nogil:
+    return given.text != NULL or has(l.c, which)
 
 
-cdef int put_id(Lowering* l, bytes request_id) except -1:
-    """The caller's, else the one in `fabcorr`, else the envelope's own."""
-    if request_id is not None:
-        return put_raw(l, request_id)
-    if put_typed_id(&l.out, &l.told.known[FABCORR]):
-        return 0
-    return put_value_string(&l.out, &l.told.known[ID])
+cdef int put_known(Lowering* l, const Place* given, int which) except -1:
+    """What the caller calls it, else the attribute, as a JSON string."""
+    return put_place(&l.out, given if given.text != NULL else &l.c.known[which])
 
 
-cdef int put_either(Lowering* l, str given, const Value* value) except -1:
-    return put_str(&l.out, given) if given is not None else put_value_string(&l.out, value)
-
-
-cdef int put_context(Lowering* l, str context_id) except -1:
+cdef int put_context(Lowering* l) except -1:
     """`,"contextId":...` when the conversation is known."""
-    if context_id is None and l.told.known[CORRELATIONID].text == NULL:
+    if not knows(l, &l.context, CORRELATIONID):
         return 0
     put(&l.out, b',"contextId":', 13)
-    return put_either(l, context_id, &l.told.known[CORRELATIONID])
+    return put_known(l, &l.context, CORRELATIONID)
 
 
-cdef int put_part(Lowering* l, bytes data) except -1:
-    """The one part; a content type that it cannot say is told by a mark."""
-    cdef const unsigned char* start = <const unsigned char*>PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-    cdef Value* media = &l.told.known[DATACONTENTTYPE]
-    if l.is_raw or l.form.form == BINARY:
+# ---- the one part
+
+
+cdef int put_part(Lowering* l) except -1:
+    """The data; a content type that it cannot say is told by a mark."""
+    if l.is_raw or l.shape.form == BINARY:
         put(&l.out, b'{"raw":"', 8)
-        put_base64(&l.out, start, size)
+        put_base64(&l.out, l.c.data.text, l.c.data.size)
         put_u8(&l.out, c'"')
-    elif l.form.form == TEXT:
+    elif l.shape.form == TEXT:
         put(&l.out, b'{"text":', 8)
-        put_string(&l.out, start, size)
+        put_string(&l.out, l.c.data.text, l.c.data.size)
     else:
         put(&l.out, b'{"data":', 8)
-        put(&l.out, start, size)
-    if media.text != NULL:
+        put(&l.out, l.c.data.text, l.c.data.size)
+    if has(l.c, DATACONTENTTYPE):
         put(&l.out, b',"mediaType":', 13)
-        put_value_string(&l.out, media)
+        put_place(&l.out, &l.c.known[DATACONTENTTYPE])
     elif l.is_raw:
         put(&l.out, b',"mediaType":"application/json"', 31)
     return put_u8(&l.out, c"}")
+
+
+# ---- metadata
 
 
 cdef Py_ssize_t open_metadata(Lowering* l) except -1:
@@ -129,80 +140,97 @@ cdef Py_ssize_t open_metadata(Lowering* l) except -1:
     return l.out.size
 
 
-cdef int close_metadata(Lowering* l, Py_ssize_t start, tuple lost, dict natives, unsigned long long skip) except -1:
+cdef int close_metadata(Lowering* l, Py_ssize_t start, tuple lost, unsigned long long skip) except -1:
     """The rest of `,"metadata":{...}`: marks, losses, and what was kept; nothing at all when there is nothing to say."""
-    cdef Writer* w = &l.out
-    skip |= 1ULL << ID | 1ULL << DATACONTENTTYPE | 1ULL << FABLIVE
-    if is_usual_type(&l.told):
-        skip |= 1ULL << TYPE
-    put_marks(w, &l.told, skip)
-    put_losses(w, &l.told, lost, True)
-    if natives is not None:
-        put_members(w, natives.get("metadata"))
-        put_rest(w, natives[""])
-    if w.size == start:
-        w.size = start - 13
+    put_told(&l.out, l.c, skip | 1ULL << ID | 1ULL << DATACONTENTTYPE, lost, True, METADATA)
+    return end_metadata(l, start)
+
+
+cdef int end_metadata(Lowering* l, Py_ssize_t start) except -1:
+    if l.out.size == start:
+        l.out.size = start - 13
         return 0
-    w.size -= 1  # the comma before the first
-    memmove(w.data + start, w.data + start + 1, w.size - start)
-    return put_u8(w, c"}")
+    drop_comma(&l.out, start)
+    return put_u8(&l.out, c"}")
 
 
 cdef int put_told_id(Lowering* l) except -1:
     """An event has no id of its own."""
     put(&l.out, b',"io.agentfabric/id":', 21)
-    return put_value_string(&l.out, &l.told.known[ID])
+    return put_own_id(&l.out, l.c)
 
 
-cdef bytes spliced(Lowering* l, bytes raw, tuple lost):
-    """Something whole."""
-    return with_losses(raw, "metadata", &l.told, lost, True)
+# ---- messages
 
 
-cdef int put_message(
-    Lowering* l, Envelope envelope, tuple lost, dict natives, str context_id, str task_id, bint is_plain, bint sends,
-) except -1:
+cdef int put_message(Lowering* l, tuple lost, bint is_plain, bint sends) except -1:
     """A message of one part. `is_plain` when its place says the kind, `sends` when its method is said too."""
-    cdef unsigned long long skip = 1ULL << CORRELATIONID
+    cdef bint answers = says(l.c, FABKIND, b"response", 8)
+    cdef unsigned long long skip = 0
+    make_way(l, answers)
     put(&l.out, b'{"messageId":', 13)
-    put_value_string(&l.out, &l.told.known[ID])
-    role = member_of(natives, "role")
-    put(&l.out, b',"role":', 8)
-    put_raw(l, role if role is not None else b'"ROLE_AGENT"' if is_text(&l.told.known[FABKIND], b"response", 8) else b'"ROLE_USER"')
-    put_context(l, context_id)
-    if task_id is not None:
+    put_own_id(&l.out, l.c)
+    if not has_member(l.c, MESSAGE, b"role", 4):
+        put_role(l, answers)
+    if put_message_context(l):
+        skip |= 1ULL << CORRELATIONID
+    if answers and l.task.text != NULL:
         put(&l.out, b',"taskId":', 10)
-        put_str(&l.out, task_id)
+        put_place(&l.out, &l.task)
     put(&l.out, b',"parts":[', 10)
-    put_part(l, envelope.data)
+    put_part(l)
     put_u8(&l.out, c"]")
-    if natives is not None:
-        taken = ("role", "contextId", "messageId", "parts", "metadata") if task_id is None else (
-            "role", "contextId", "messageId", "parts", "metadata", "taskId")
-        put_members(&l.out, [one for one in natives.get("message", ()) if one[0] not in taken])
+    put_room(&l.out, l.c, MESSAGE)
     if is_plain:
         skip |= 1ULL << FABKIND
     if sends:
         skip |= 1ULL << FABMETHOD
-    if typed(l):
+    if has_typed_id(l.c):  # which is the JSON-RPC id already
         skip |= 1ULL << FABCORR
-    close_metadata(l, open_metadata(l), lost, natives, skip)
+    close_metadata(l, open_metadata(l), lost, skip)
     return put_u8(&l.out, c"}")
 
 
-cdef bytes member_of(dict natives, str name):
-    if natives is not None:
-        for found, value in natives.get("message", ()):
-            if found == name:
-                return value
-    return None
+cdef int make_way(Lowering* l, bint answers) noexcept nogil:
+    """Members that are written of something else are none of the kept ones."""
+    displace(l.c, MESSAGE, b"messageId", 9)
+    displace(l.c, MESSAGE, b"parts", 5)
+    displace(l.c, MESSAGE, b"metadata", 8)
+    if answers and l.task.text != NULL:
+        displace(l.c, MESSAGE, b"taskId", 6)
+    if l.context.text != NULL:
+        displace(l.c, MESSAGE, b"contextId", 9)
+    return 0
 
 
-cdef bint typed(Lowering* l) except -1:
-    """Whether `fabcorr` is the JSON-RPC id already."""
-    cdef Writer w
-    writer_init(&w)
-    try:
-        return put_typed_id(&w, &l.told.known[FABCORR])
-    finally:
-        writer_free(&w)
+cdef int put_role(Lowering* l, bint answers) except -1:
+    return put(&l.out, b',"role":"ROLE_AGENT"', 20) if answers else put(&l.out, b',"role":"ROLE_USER"', 19)
+
+
+cdef bint put_message_context(Lowering* l) except -1:
+    """Whether the context says the conversation: it does not when the message has one of its own, kept beside a mark."""
+    cdef const Place* given = &l.context
+    if has_member(l.c, MESSAGE, b"contextId", 9):
+        return False
+    put_context(l)
+    return given.text == NULL or says(l.c, CORRELATIONID, <const char*>given.text, given.size)
+
+
+cdef tuple put_whole(Lowering* l, tuple lost):
+    """Data that are something whole; what is lost now."""
+    lost = with_unplaced(l.c, lost)
+    put_spliced(&l.out, l.c, "metadata", lost, True)
+    return lost
+
+
+cdef tuple put_item(Lowering* l, tuple lost):
+    """Something whole in its place in a StreamResponse, which the method names."""
+    cdef const Place* name = &l.c.known[FABMETHOD]
+    displace(l.c, RESULT, <const char*>name.text, name.size)
+    put_u8(&l.out, c"{")
+    put_place(&l.out, name)
+    put_u8(&l.out, c":")
+    lost = put_whole(l, lost)
+    put_room(&l.out, l.c, RESULT)
+    put_u8(&l.out, c"}")
+    return lost

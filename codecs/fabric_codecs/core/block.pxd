@@ -1,87 +1,13 @@
-# A NATS header block written and read where it stands: what `lift` makes of a native message and `lower` walks, without a
-# Python object for a line. `NATS/1.0\r\n` (`name: value\r\n`)* `\r\n`; attributes are the lines `ce-<name>`, their values
-# percent-encoded (CloudEvents NATS binding 3.1.3.2); native headers that no attribute can carry are one line `Fab-Native`,
-# base64 of a MessagePack array of [name, value or nil].
+# A NATS header block read where it stands, without a Python object for a line; `enveloped` writes it. `NATS/1.0\r\n`
+# (`name: value\r\n`)* `\r\n`; attributes are the lines `ce-<name>`, their values percent-encoded (CloudEvents NATS binding
+# 3.1.3.2); native headers that no attribute can carry are one line `Fab-Native`, base64 of a MessagePack array of
+# [name, value or nil].
 
 from libc.string cimport memchr, memcmp
 
-from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.headers cimport put_value
-from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, reserve
+from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve
 
-cdef enum:
-    NATIVE_HEAD = 3  # the array's own header: 0xDC and a 16-bit count
-
-
-# ---- writing -----------------------------------------------------------------------------------------------------
-
-
-cdef inline int put_head(Writer* w) except -1 nogil:
-    return put(w, b"NATS/1.0\r\nce-specversion: 1.0\r\n", 31)
-
-
-cdef inline int put_name(Writer* w, const char* name, Py_ssize_t size) except -1 nogil:
-    """`ce-<name>: `; the value and `put_end` follow."""
-    put(w, b"ce-", 3)
-    put(w, name, size)
-    return put(w, b": ", 2)
-
-
-cdef inline int put_end(Writer* w) except -1 nogil:
-    return put(w, b"\r\n", 2)
-
-
-cdef inline int put_attribute(
-    Writer* w, const char* name, Py_ssize_t name_size, const unsigned char* value, Py_ssize_t size
-) except -1 nogil:
-    """One attribute; its value is percent-encoded here."""
-    put_name(w, name, name_size)
-    put_value(w, value, size)
-    return put_end(w)
-
-
-cdef inline int put_entry(
-    Writer* w, const unsigned char* name, Py_ssize_t name_size, const unsigned char* value, Py_ssize_t size
-) except -1 nogil:
-    """One native entry into a writer of their own; a `value` of NULL is nil. `put_native` closes it."""
-    if w.size == 0:
-        put(w, b"\xdc\0\0", NATIVE_HEAD)
-    put_u8(w, 0x92)
-    if name_size < 32:
-        put_u8(w, 0xA0 | <unsigned char>name_size)
-    elif name_size < 1 << 16:
-        put_u8(w, 0xDA)
-        put_u16(w, <unsigned short>name_size)
-    else:
-        put_u8(w, 0xDB)
-        put_u32(w, <unsigned int>name_size)
-    put(w, name, name_size)
-    if value == NULL:
-        return put_u8(w, 0xC0)
-    if size < 256:
-        put_u8(w, 0xC4)
-        put_u8(w, <unsigned char>size)
-    elif size < 1 << 16:
-        put_u8(w, 0xC5)
-        put_u16(w, <unsigned short>size)
-    else:
-        put_u8(w, 0xC6)
-        put_u32(w, <unsigned int>size)
-    return put(w, value, size)
-
-
-cdef inline int put_native(Writer* w, Writer* entries, int count) except -1 nogil:
-    """The line of `count` entries (at most 65,535); nothing when there are none."""
-    if count == 0:
-        return 0
-    entries.data[1] = count >> 8 & 0xFF
-    entries.data[2] = count & 0xFF
-    put(w, b"Fab-Native: ", 12)
-    put_base64(w, entries.data, entries.size)
-    return put_end(w)
-
-
-# ---- reading -----------------------------------------------------------------------------------------------------
+# ---- lines -------------------------------------------------------------------------------------------------------
 
 
 cdef struct Line:
@@ -180,7 +106,7 @@ cdef struct Entry:
 cdef struct Entries:
     const unsigned char* at
     const unsigned char* end
-    long left  # entries to come; -1 when the bytes are not what `put_entry` writes
+    long left  # entries to come; -1 when the bytes are not what `enveloped` writes
 
 
 cdef inline Py_ssize_t packed_size(Entries* e, int width) noexcept nogil:
@@ -195,7 +121,7 @@ cdef inline Py_ssize_t packed_size(Entries* e, int width) noexcept nogil:
 
 
 cdef inline void entries_of(Entries* e, const unsigned char* packed, Py_ssize_t size) noexcept nogil:
-    """An array of entries in MessagePack, as msgspec or `put_entry` writes it."""
+    """An array of entries in MessagePack, as msgspec or `enveloped` writes it."""
     cdef unsigned char lead
     e.at = packed
     e.end = packed + size

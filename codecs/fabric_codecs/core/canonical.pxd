@@ -139,6 +139,7 @@ cdef inline bytes data_of(const Canonical* c):
 cdef unsigned char* scratch(Canonical* c, Py_ssize_t size) except NULL  # memory that lives as long as the canonical
 cdef int hold_object(Canonical* c, object kept) except -1
 cdef const unsigned char* hold(Canonical* c, bytes text) except NULL  # its bytes, which now do, too
+cdef int tell_held(Canonical* c, bytes data) except -1  # data that are held from now on
 cdef int tell_str(Canonical* c, int which, str text) except -1
 cdef int tell_time(Canonical* c, int which, long long time_us) except -1
 cdef int tell_base64(Canonical* c, int which, const unsigned char* data, Py_ssize_t size) except -1

@@ -69,6 +69,12 @@ cdef int grow(Canonical* c) except -1:
 # ---- telling
 
 
+cdef int tell_held(Canonical* c, bytes data) except -1:
+    hold_object(c, data)
+    tell_whole(c, data)
+    return 0
+
+
 cdef int tell_str(Canonical* c, int which, str text) except -1:
     cdef Py_ssize_t size
     cdef const unsigned char* utf8

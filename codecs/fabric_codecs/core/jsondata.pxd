@@ -17,3 +17,4 @@ cdef bint is_json(const unsigned char* text, Py_ssize_t size) noexcept nogil
 cdef int put_data(Writer* w, int form, const Canonical* c, const char* prefix, Py_ssize_t size) except -1
 cdef int put_raw(Writer* w, bytes raw) except -1
 cdef bint put_typed_id(Writer* w, const Canonical* c) except -1
+cdef bint has_typed_id(const Canonical* c) except -1

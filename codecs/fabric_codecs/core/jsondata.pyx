@@ -94,3 +94,13 @@ cdef bint put_typed_id(Writer* w, const Canonical* c) except -1:
         return found
     finally:
         writer_free(&typed)
+
+
+cdef bint has_typed_id(const Canonical* c) except -1:
+    cdef unsigned char memory[256]
+    cdef Writer w
+    writer_on(&w, memory, sizeof(memory))
+    try:
+        return put_typed_id(&w, c)
+    finally:
+        writer_free(&w)

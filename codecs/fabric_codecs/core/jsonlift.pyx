@@ -1,16 +1,18 @@
 # What JSON messages say for the fabric, told a Canonical: marks (see `marks`) become attributes, a JSON-RPC id the correlation,
-# and members that nobody knows native entries, raw. What a peer may not say of itself (WITHHELD) is one of these.
+# and members that nobody knows native entries, raw. What a peer may not say of itself (WITHHELD) is one of these. A value of the
+# message is given on as the data: as it stands, or as the text or the bytes that a string holds.
 #
 # In: fields of a scanned message. Out: places. Above: the lifts of MCP and A2A. Below: `canonical`, `jsonvalues`.
 
 from base64 import b64decode
 from json import loads
 
-from cpython.bytes cimport PyBytes_GET_SIZE
-from libc.string cimport memchr, memcmp, memcpy
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp, memcpy, strlen
 
 from fabric_codecs.core.canonical cimport (
-    Canonical, Place, hold, is_attribute, is_legal, keep, scratch, tell, tell_base64, tell_other,
+    JSON, OBJECT, UNKNOWN, Canonical, Place, hold, is_attribute, is_legal, keep, tell, tell_base64, tell_data, tell_held, tell_other,
+    tell_word,
 )
 from fabric_codecs.core.jsontext cimport Scan, is_digit
 from fabric_codecs.core.jsonvalues cimport Field
@@ -19,6 +21,7 @@ from fabric_codecs.core.marks cimport (
     CAUSATIONID, CORRELATIONID, DATACONTENTTYPE, FABCORR, FABEPOCH, FABHOPS, FABKEY, FABKIND, FABLIVE, FABLOSS, FABMETHOD,
     FABPROTO, FABREPLY, FABVER, SOURCE, attribute_of, is_reserved,
 )
+from fabric_codecs.core.rpcfields cimport is_string
 from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
 
 from fabric_codecs.bounds import JSONRPC_ID_BYTES_MAX, MCP_META_BYTES_MAX
@@ -28,7 +31,14 @@ cdef enum:
     PREFIX_BYTES = 15
     CONVERSATION_CHARS_MAX = 256  # four UUIDs with separators, and far below what a header may hold
     LOSSES_BYTES_MAX = 4096
+    KINDS = 9
 cdef const char* PREFIX = b"io.agentfabric/"
+cdef const char* TYPES[KINDS]
+TYPES[:] = [
+    b"io.agentfabric.event", b"io.agentfabric.status", b"io.agentfabric.artifact", b"io.agentfabric.presence",
+    b"io.agentfabric.request", b"io.agentfabric.response", b"io.agentfabric.error", b"io.agentfabric.progress",
+    b"io.agentfabric.cancel",
+]
 cdef int RPC_ID_BYTES = JSONRPC_ID_BYTES_MAX
 cdef Py_ssize_t NATIVE_BYTES = MCP_META_BYTES_MAX
 
@@ -39,25 +49,86 @@ cdef unsigned long long WITHHELD = (
 cdef unsigned long long CONVERSATION = 1ULL << CORRELATIONID | 1ULL << CAUSATIONID | 1ULL << FABKEY | 1ULL << FABHOPS
 
 
+# ---- values
+
+
+cdef bytes raw_of(const Scan* s, const Field* field):
+    return PyBytes_FromStringAndSize(<const char*>s.base + field.start, field.end - field.start)
+
+
+cdef bytes undone(const Scan* s, const Field* field):
+    """The text of a string member, as UTF-8."""
+    cdef Writer w
+    writer_init(&w)
+    try:
+        put_unescaped_string(&w, s.base + field.start + 1, field.end - field.start - 2)
+        return writer_bytes(&w) if w.size else b""
+    finally:
+        writer_free(&w)
+
+
+cdef bint is_number(const Field* field) noexcept nogil:
+    return field != NULL and (field.first == c"-" or is_digit(field.first))
+
+
+cdef const char* type_said(const Scan* s, const Field* field) noexcept nogil:
+    """`io.agentfabric.<kind>`, when the member is the name of a kind of the fabric's; else NULL."""
+    cdef int at
+    if field != NULL:
+        for at in range(KINDS):
+            if is_string(s, field, TYPES[at] + PREFIX_BYTES, strlen(TYPES[at]) - PREFIX_BYTES):
+                return TYPES[at]
+    return NULL
+
+
+# ---- data
+
+
+cdef void give(Canonical* c, const Scan* s, const Field* field) noexcept:
+    """A JSON value of the message, as it stands."""
+    tell_data(
+        c, s.base + field.start, field.end - field.start,
+        UNKNOWN if s.long_numbers else OBJECT if field.first == c"{" else JSON,
+    )
+
+
+cdef int give_text(Canonical* c, const Scan* s, const Field* field) except -1:
+    cdef Place text
+    text_of(c, s, field, &text)
+    tell_data(c, text.text, text.size, UNKNOWN)
+    return 0
+
+
+cdef bint give_base64(Canonical* c, const Scan* s, const Field* field) except -1:
+    """What a string member holds in base64; False when it is none (RFC 4648, 4)."""
+    if field.first != c'"':
+        return False
+    try:
+        tell_held(c, b64decode(undone(s, field), validate=True))
+    except ValueError:
+        return False
+    return True
+
+
+cdef int give_failure(Canonical* c, const Scan* s, bytes code, bytes words, bint retriable, const Field* inside) except -1:
+    """A failure, with the member that told of it inside; `code` and `words` are JSON strings."""
+    judged = b',"retriable":true,"data":' if retriable else b',"retriable":false,"data":'
+    tell_word(c, DATACONTENTTYPE, b"application/json", 16)
+    return tell_held(c, b'{"code":' + code + b',"message":' + words + judged + raw_of(s, inside) + b"}")
+
+
 # ---- texts and ids
 
 
 cdef int text_of(Canonical* c, const Scan* s, const Field* field, Place* text) except -1:
     """The text of a string member."""
-    cdef Writer w
-    cdef bytes undone
+    cdef bytes plain
     text.text = s.base + field.start + 1
     text.size = field.end - field.start - 2
-    if memchr(text.text, c"\\", text.size) == NULL:
-        return 0
-    writer_init(&w)
-    try:
-        put_unescaped_string(&w, text.text, text.size)
-        undone = writer_bytes(&w)
-    finally:
-        writer_free(&w)
-    text.text = hold(c, undone)
-    text.size = PyBytes_GET_SIZE(undone)
+    if memchr(text.text, c"\\", text.size) != NULL:
+        plain = undone(s, field)
+        text.text = hold(c, plain)
+        text.size = PyBytes_GET_SIZE(plain)
     return 0
 
 

@@ -1,22 +1,22 @@
 # What a Canonical says, written as members of a JSON message: attributes as marks (see `marks`), losses, and native entries, put
-# back where their names say they came from or listed in `io.agentfabric/native`.
+# back where their names say they came from or listed in `io.agentfabric/native`. Also the JSON-RPC id, and what both codecs lose.
 #
 # In: a Canonical. Out: members into a Writer, each with a comma before it. Above: the lowers of MCP and A2A. Below: `jsondata`.
 
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memmove
 
 import msgspec
 
 from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.canonical cimport Canonical, Native, Place, data_of, has
-from fabric_codecs.core.jsondata cimport is_json, put_raw
+from fabric_codecs.core.canonical cimport Canonical, Native, Place, data_of, has, is_usual_type
+from fabric_codecs.core.jsondata cimport Shape, is_json, put_raw, put_typed_id
 from fabric_codecs.core.jsonwrite cimport put_inner, put_string
-from fabric_codecs.core.marks cimport ATTRIBUTES_COUNT, FABLOSS, Lead, attribute_of, is_reserved, leads
+from fabric_codecs.core.marks cimport ATTRIBUTES_COUNT, FABLIVE, FABLOSS, ID, TYPE, Lead, attribute_of, is_reserved, leads
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, put, put_u8
 
 from fabric_codecs.core.jsonscan import scan
-from fabric_codecs.translate.losses import loss_codes
+from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
 
 cdef enum:
     PREFIX_BYTES = 15
@@ -28,6 +28,45 @@ cdef const Lead* LEADS = leads()
 cdef int put_place(Writer* w, const Place* text) except -1:
     """A JSON string."""
     return put_string(w, text.text, text.size)
+
+
+# ---- ids
+
+
+cdef int put_id(Writer* w, const Canonical* c, bytes request_id) except -1:
+    """`,"id":...` of JSON-RPC: the caller's, else the one in `fabcorr`, else the envelope's own."""
+    put(w, b',"id":', 6)
+    if request_id is not None:
+        return put_raw(w, request_id)
+    return 0 if put_typed_id(w, c) else put_own_id(w, c)
+
+
+cdef int put_own_id(Writer* w, const Canonical* c) except -1:
+    return put_place(w, &c.known[ID]) if has(c, ID) else put(w, b'""', 2)
+
+
+# ---- metadata
+
+
+cdef int put_told(
+    Writer* w, const Canonical* c, unsigned long long skip, tuple losses, bint in_words, int room
+) except -1:
+    """What an object of metadata says: marks, losses, the entries of its `room` and those of none, each with a comma before it."""
+    skip |= 1ULL << FABLIVE
+    if is_usual_type(c):
+        skip |= 1ULL << TYPE
+    put_marks(w, c, skip)
+    put_losses(w, c, losses, in_words)
+    put_room(w, c, room)
+    return put_rest(w, c)
+
+
+cdef int drop_comma(Writer* w, Py_ssize_t start) except -1:
+    """Before the first member of an object that was opened at `start`."""
+    if w.size > start and w.data[start] == c",":
+        w.size -= 1
+        memmove(w.data + start, w.data + start + 1, w.size - start)
+    return 0
 
 
 # ---- marks
@@ -51,6 +90,23 @@ cdef int put_marks(Writer* w, const Canonical* c, unsigned long long skip) excep
 
 
 # ---- losses
+
+
+cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
+cdef object NATIVES_LOST = Loss(LossCode.NO_METADATA, "native", "a message that came whole has no place for other headers")
+
+
+cdef tuple with_guess(const Shape* shape, tuple losses):
+    return (*losses, NOT_JSON) if shape.is_guessed else losses
+
+
+cdef tuple with_unplaced(const Canonical* c, tuple losses):
+    """What is lost of the native entries when a message has no metadata of the fabric's."""
+    cdef int at
+    for at in range(c.natives):
+        if c.native[at].place == NOWHERE:
+            return (*losses, NATIVES_LOST)
+    return losses
 
 
 cdef str losses_before(const Canonical* c):
@@ -164,6 +220,27 @@ cdef bint is_told(const Canonical* c, const Native* one) except -1:
         return False
     which = attribute_of(name, size)
     return is_reserved(name, size) or (which >= 0 and has(c, which))
+
+
+cdef bint has_member(const Canonical* c, int room, const char* name, Py_ssize_t size) noexcept nogil:
+    """Whether an entry of that name goes back to the room."""
+    return find_member(c, room, name, size) >= 0
+
+
+cdef int displace(Canonical* c, int room, const char* name, Py_ssize_t size) noexcept nogil:
+    """Take an entry out of the room, where its name is taken: it is told with those that have none."""
+    cdef int at = find_member(c, room, name, size)
+    if at >= 0:
+        c.native[at].place = NOWHERE
+    return 0
+
+
+cdef int find_member(const Canonical* c, int room, const char* name, Py_ssize_t size) noexcept nogil:
+    cdef int at
+    for at in range(c.natives):
+        if c.native[at].place == room and c.native[at].name.size == size and memcmp(c.native[at].name.text, name, size) == 0:
+            return at
+    return -1
 
 
 cdef int put_room(Writer* w, const Canonical* c, int room) except -1:

@@ -1,8 +1,9 @@
 # JSON values as codecs use them in place (see jsonvalues.pyx): one pass over a message finds the members they ask for, as places in its
-# bytes, and checks all of it. A Scan's bytes are kept alive by whoever opened it.
+# bytes, and checks all of it. A Scan's bytes are kept alive by whoever opened it; names that had escapes are held by a Canonical.
 
 from libc.string cimport memcmp
 
+from fabric_codecs.core.canonical cimport Canonical
 from fabric_codecs.core.jsontext cimport Scan
 
 cdef enum:
@@ -81,5 +82,5 @@ cdef int open_document(Scan* s, bytes data, str protocol, Py_ssize_t bytes_max, 
 cdef int close_document(Scan* s, str protocol) except -1
 cdef object refusal(Scan* s, str protocol)
 cdef bint skip_value(Scan* s) noexcept nogil
-cdef int read_fields(Scan* s, Fields* found, list kept) except -2  # `at` on a {; 0 behind it, -1 with a fault
+cdef int read_fields(Scan* s, Fields* found, Canonical* to) except -2  # `at` on a {; 0 behind it, -1 with a fault
 cdef str text_between(const unsigned char* base, Py_ssize_t start, Py_ssize_t end, bint escaped)

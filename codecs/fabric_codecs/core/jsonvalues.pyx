@@ -8,6 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcmp
 
+from fabric_codecs.core.canonical cimport Canonical, hold
 from fabric_codecs.core.jsontext cimport (
     Scan, fault, is_digit, peek, skip_number, skip_space, skip_string, skip_word,
 )
@@ -139,7 +140,7 @@ cdef int twice(Scan* s, Fields* found, Py_ssize_t name) noexcept nogil:
     return 0
 
 
-cdef int read_fields(Scan* s, Fields* found, list kept) except -2:
+cdef int read_fields(Scan* s, Fields* found, Canonical* to) except -2:
     cdef Member member
     cdef Field* field
     cdef int more
@@ -156,8 +157,7 @@ cdef int read_fields(Scan* s, Fields* found, list kept) except -2:
         found.count += 1
         if member.escaped:
             name = text_between(s.base, member.name, member.name_end, True).encode()
-            kept.append(name)
-            field.name = <const unsigned char*>PyBytes_AS_STRING(name)
+            field.name = hold(to, name)
             field.name_size = PyBytes_GET_SIZE(name)
         else:
             field.name = s.base + member.name
@@ -166,7 +166,7 @@ cdef int read_fields(Scan* s, Fields* found, list kept) except -2:
             return -1
         field.start = s.at
         field.first = peek(s)
-        if not read_within(s, found, field, kept):
+        if not read_within(s, found, field, to):
             return -1
         field.end = s.at
         more = next_member(s, &member)
@@ -174,20 +174,20 @@ cdef int read_fields(Scan* s, Fields* found, list kept) except -2:
     return more
 
 
-cdef bint read_within(Scan* s, Fields* found, Field* field, list kept) except -1:
+cdef bint read_within(Scan* s, Fields* found, Field* field, Canonical* to) except -1:
     """The value of a member, looked into when somebody asked for it."""
     cdef Inner* inner
     cdef int i
     for i in range(found.inners):
         inner = &found.inner[i]
         if field.first == c"{" and not inner.is_array and is_named(field, inner.name, inner.name_size):
-            return read_fields(s, inner.fields, kept) == 0
+            return read_fields(s, inner.fields, to) == 0
         if field.first == c"[" and inner.is_array and is_named(field, inner.name, inner.name_size):
-            return read_first(s, inner, kept)
+            return read_first(s, inner, to)
     return skip_value(s)
 
 
-cdef bint read_first(Scan* s, Inner* inner, list kept) except -1:
+cdef bint read_first(Scan* s, Inner* inner, Canonical* to) except -1:
     """An array whose first element is looked into if it is an object; `count` says how many elements there are."""
     inner.count = 0
     if not enter(s):
@@ -197,7 +197,7 @@ cdef bint read_first(Scan* s, Inner* inner, list kept) except -1:
     while True:
         inner.count += 1
         if inner.count == 1 and peek(s) == c"{":
-            if read_fields(s, inner.fields, kept) != 0:
+            if read_fields(s, inner.fields, to) != 0:
                 return False
         elif not skip_value(s):
             return False

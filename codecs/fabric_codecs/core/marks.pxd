@@ -16,12 +16,6 @@ cdef struct Lead:  # how an attribute begins
     Py_ssize_t mark_size
 
 
-cdef struct Value:
-    const unsigned char* text  # NULL: not there
-    Py_ssize_t size
-    bint coded  # percent-encoded, as in a header block
-
-
 cdef int attribute_of(const unsigned char* name, Py_ssize_t size) noexcept nogil
 cdef const Lead* leads() noexcept nogil  # one for each attribute
 cdef bint is_reserved(const unsigned char* name, Py_ssize_t size)

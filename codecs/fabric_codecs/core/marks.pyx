@@ -1,5 +1,5 @@
 # Marks: what a JSON message says for the fabric, as members `io.agentfabric/<name>` of MCP's `_meta` and A2A's `metadata`.
-# Both codecs lift (`lifted`) and lower (`told`) them with the names below, so that an attribute has one name in both.
+# Both codecs lift (`jsonlift`) and lower (`jsonlower`) them with the names below, so that an attribute has one name in both.
 #
 #   io.agentfabric/<attribute>        an attribute of the envelope; correlationid is `conversation`, fabkey `idempotency-key`
 #   io.agentfabric/loss               the codes of what was lost so far

@@ -1,5 +1,6 @@
 # A JSON-RPC message found in place; see rpcfields.pyx.
 
+from fabric_codecs.core.canonical cimport Canonical
 from fabric_codecs.core.jsontext cimport Scan
 from fabric_codecs.core.jsonvalues cimport Field, Fields
 
@@ -22,6 +23,6 @@ cdef struct RpcFields:
 
 
 cdef void rpc_init(RpcFields* rpc) noexcept nogil  # then `look_into` its `top`
-cdef int read_rpc_fields(RpcFields* rpc, bytes message, str protocol, list kept) except -1
+cdef int read_rpc_fields(RpcFields* rpc, bytes message, str protocol, Canonical* to) except -1
 cdef bint is_string(const Scan* s, const Field* field, const char* text, Py_ssize_t size) noexcept nogil
 cdef bint is_rpc_id(const Scan* s, const Field* id) noexcept nogil

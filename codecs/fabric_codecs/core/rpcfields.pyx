@@ -5,6 +5,7 @@
 
 from libc.string cimport memcmp
 
+from fabric_codecs.core.canonical cimport Canonical
 from fabric_codecs.core.jsontext cimport Scan, fault, is_digit, peek
 from fabric_codecs.core.jsonvalues cimport (
     Field, Fields, close_document, fields_init, find, open_document, read_fields, refusal, skip_value,
@@ -75,7 +76,7 @@ cdef int open_message(Scan* s, bytes message, str protocol) except -1:
         raise
 
 
-cdef int read_rpc_fields(RpcFields* rpc, bytes message, str protocol, list kept) except -1:
+cdef int read_rpc_fields(RpcFields* rpc, bytes message, str protocol, Canonical* to) except -1:
     cdef Scan* s = &rpc.s
     cdef Py_ssize_t start
     open_message(s, message, protocol)
@@ -88,7 +89,7 @@ cdef int read_rpc_fields(RpcFields* rpc, bytes message, str protocol, list kept)
                 s.at = start
                 fault(s, b"the document is no object", b"JSON-RPC 2.0 4")
         raise no_message(s, message, protocol)
-    if read_fields(s, &rpc.top, kept) < 0:
+    if read_fields(s, &rpc.top, to) < 0:
         raise no_message(s, message, protocol)
     try:
         close_document(s, protocol)

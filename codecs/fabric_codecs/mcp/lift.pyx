@@ -24,22 +24,23 @@ client, capabilities, progress token, server) ends here.
 
 from base64 import b64decode
 
-from libc.string cimport memcmp
+from libc.string cimport memcmp, strlen
 
 from fabric_codecs.core.block cimport put_unescaped
 from fabric_codecs.core.canonical cimport (
-    Canonical, Place, close_canonical, hold, is_attribute, open_canonical, tell, tell_str, tell_time, tell_usual, tell_word,
+    Canonical, Place, close_canonical, hold, is_attribute, open_canonical, tell, tell_held, tell_str, tell_time, tell_usual,
+    tell_word,
 )
 from fabric_codecs.core.enveloped cimport envelope_of
-from fabric_codecs.core.jsonlift cimport check_natives, keep_member, tell_rpc_id, tell_text, text_of
+from fabric_codecs.core.jsonlift cimport (
+    check_natives, give, is_number, keep_member, raw_of, tell_rpc_id, tell_text, text_of, type_said, undone,
+)
 from fabric_codecs.core.jsonvalues cimport Field, find, is_named
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABMETHOD, FABPROTO, FABVER, ID, SOURCE, SUBJECT, TIME
 from fabric_codecs.core.rpcfields cimport NOTIFICATION, REQUEST, RESULT, is_rpc_id, is_string
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
-from fabric_codecs.mcp.message cimport (
-    Message, give, give_bytes, give_carried, give_whole, invalid, is_number, raw_of, read_message, take_meta, tell_content, undone,
-)
+from fabric_codecs.mcp.message cimport Message, give_carried, give_whole, invalid, read_message, take_meta, tell_content
 from fabric_codecs.mcp.results cimport answer, failure
 from fabric_codecs.translate.losses cimport translation_of
 
@@ -49,10 +50,6 @@ from fabric_codecs.errors import CodecError
 __all__ = ["WHOLE", "lift"]
 
 WHOLE = "application/mcp+json"  # `data` is a message's params, result or error as it came
-
-cdef frozenset CARRIED = frozenset((
-    b"event", b"status", b"artifact", b"presence", b"request", b"response", b"error", b"progress", b"cancel",
-))
 
 
 def lift(
@@ -199,13 +196,13 @@ cdef int give_arguments(Message* m, const Field* arguments) except -1:
     cdef Field* wrapped = find(&m.meta, b"io.agentfabric/argument", 23)
     cdef bytes data
     if arguments == NULL:
-        return give_bytes(m, b"{}")
-    give(m, arguments)
+        return tell_held(m.to, b"{}")
+    give(m.to, &m.rpc.s, arguments)
     if wrapped != NULL and wrapped.first == c'"':
-        name = undone(m, wrapped).decode()
-        data = carried_in(scan(raw_of(m, arguments), protocol="mcp"), name)
+        name = undone(&m.rpc.s, wrapped).decode()
+        data = carried_in(scan(raw_of(&m.rpc.s, arguments), protocol="mcp"), name)
         if data is not None:
-            give_bytes(m, data)
+            tell_held(m.to, data)
     return 0
 
 
@@ -257,14 +254,14 @@ cdef int progress(Message* m) except -1:
     for i in range(m.params.count):
         field = &m.params.items[i]
         if field == value or is_named(field, b"total", 5) or is_named(field, b"message", 7):
-            parts.append(b'"' + (<const char*>field.name)[:field.name_size] + b'":' + raw_of(m, field))
+            parts.append(b'"' + (<const char*>field.name)[:field.name_size] + b'":' + raw_of(&m.rpc.s, field))
         elif field != token and not is_named(field, b"_meta", 5):
             keep_member(m.to, b"params/", 7, &m.rpc.s, field)
     take_meta(m, True)
     tell_word(m.to, FABMETHOD, b"notifications/progress", 22)
     tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
     tell_usual(m.to, b"io.agentfabric.progress", 23)
-    return give_bytes(m, b"{" + b",".join(parts) + b"}")
+    return tell_held(m.to, b"{" + b",".join(parts) + b"}")
 
 
 cdef int cancelled(Message* m) except -1:
@@ -285,7 +282,7 @@ cdef int cancelled(Message* m) except -1:
     tell_word(m.to, FABMETHOD, b"notifications/cancelled", 23)
     tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
     tell_usual(m.to, b"io.agentfabric.cancel", 21)
-    return give_bytes(m, b"{}" if reason == NULL else b'{"reason":' + raw_of(m, reason) + b"}")
+    return tell_held(m.to, b"{}" if reason == NULL else b'{"reason":' + raw_of(&m.rpc.s, reason) + b"}")
 
 
 cdef bint carried(Message* m) except -1:
@@ -315,11 +312,11 @@ cdef bint carried(Message* m) except -1:
 
 
 cdef bint carried_kind(Message* m) except -1:
-    cdef Field* said = find(&m.meta, b"io.agentfabric/fabkind", 22)
-    cdef bytes kind = b"event" if said == NULL or said.first != c'"' else undone(m, said)
-    cdef bytes type = b"io.agentfabric." + (kind if kind in CARRIED else b"event")
-    hold(m.to, type)
-    tell_usual(m.to, <const char*>type, len(type))
+    cdef const char* type = type_said(&m.rpc.s, find(&m.meta, b"io.agentfabric/fabkind", 22))
+    if type == NULL:
+        tell_usual(m.to, b"io.agentfabric.event", 20)
+    else:
+        tell_usual(m.to, type, strlen(type))
     return True
 
 

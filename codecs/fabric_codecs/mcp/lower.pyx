@@ -22,15 +22,14 @@ from libc.string cimport memcmp
 
 from fabric_codecs.core.canonical cimport JSON, OBJECT, TEXT, Canonical, Place, close_canonical, data_of, has, open_canonical, says
 from fabric_codecs.core.enveloped cimport read_envelope
-from fabric_codecs.core.jsondata cimport judge, put_data, put_raw, put_typed_id
-from fabric_codecs.core.jsonlower cimport put_place, put_room
+from fabric_codecs.core.jsondata cimport has_typed_id, judge, put_data, put_raw, put_typed_id
+from fabric_codecs.core.jsonlower cimport has_member, put_id, put_own_id, put_place, put_room, with_guess
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABMETHOD, SUBJECT
 from fabric_codecs.core.writer cimport put, put_u8, reserve, writer_bytes, writer_free, writer_on
 from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.mcp.content cimport put_content, put_text
 from fabric_codecs.mcp.written cimport (
-    MEMBERS, RPC, Lowering, answered, has_member, has_typed_id, put_id, put_meta, put_meta_members, put_text_id, put_uri_path,
-    put_whole, request_meta, server_meta, sort_rooms,
+    MEMBERS, RPC, Lowering, answered, put_meta, put_meta_members, put_uri_path, put_whole, request_meta, server_meta, sort_rooms,
 )
 from fabric_codecs.translate.losses cimport Translation, translation_of
 
@@ -44,7 +43,6 @@ cdef str MODERN = "2026-07-28"
 cdef object EXPIRY_UNENFORCED = Loss(
     LossCode.EXPIRY_UNENFORCED, "expirytime", "told in _meta; an MCP message does not expire"
 )
-cdef object NOT_JSON = Loss(LossCode.CONTENT_TYPE_GUESSED, "data", "said to be JSON, and is none: sent as text or bytes")
 cdef object NO_METADATA = Loss(LossCode.NO_METADATA, "attributes", "a JSON-RPC error has no metadata")
 
 cdef enum:
@@ -76,7 +74,7 @@ cdef Translation message_of(
     try:
         reserve(&l.out, c.data.size + FRAME_BYTES)
         judge(&l.shape, c, b"application/mcp+json", 20)
-        lost = losses if not l.shape.is_guessed else (*losses, NOT_JSON)
+        lost = with_guess(&l.shape, losses)
         if has(c, EXPIRYTIME):
             lost = (*lost, EXPIRY_UNENFORCED)
         put(&l.out, b'{"jsonrpc":"2.0"', 16)
@@ -134,7 +132,7 @@ cdef tuple put_own(Lowering* l, tuple lost):
 
 cdef tuple put_request(Lowering* l, tuple lost, bytes request_id, bytes client_info):
     cdef unsigned long long skip = OWN_REQUEST
-    put_id(l, request_id)
+    put_id(&l.out, l.c, request_id)
     if l.shape.is_whole and has(l.c, FABMETHOD):
         return put_own(l, lost)
     sort_rooms(l, b"params/", 7)
@@ -153,7 +151,7 @@ cdef tuple put_request(Lowering* l, tuple lost, bytes request_id, bytes client_i
         l.shape.tells_content = True
     put_room(&l.out, l.c, MEMBERS)
     put_u8(&l.out, c",")
-    if request_id is not None or has_typed_id(l):
+    if request_id is not None or has_typed_id(l.c):
         skip |= 1ULL << FABCORR
     if says(l.c, FABMETHOD, b"tools/call", 10):
         skip |= 1ULL << FABMETHOD
@@ -163,7 +161,7 @@ cdef tuple put_request(Lowering* l, tuple lost, bytes request_id, bytes client_i
 
 
 cdef tuple put_response(Lowering* l, tuple lost, bytes request_id, bytes server_info):
-    put_id(l, request_id)
+    put_id(&l.out, l.c, request_id)
     put(&l.out, b',"result":', 10)
     if l.shape.is_whole:
         return put_whole(l, lost)
@@ -171,7 +169,7 @@ cdef tuple put_response(Lowering* l, tuple lost, bytes request_id, bytes server_
     put_u8(&l.out, c"{")
     if l.is_modern:
         put(&l.out, b'"resultType":"complete",', 24)
-    put_content(&l.out, l.c, &l.shape, l.is_modern, has_member(l.c, b"content", 7))
+    put_content(&l.out, l.c, &l.shape, l.is_modern, has_member(l.c, MEMBERS, b"content", 7))
     put_room(&l.out, l.c, MEMBERS)
     put_u8(&l.out, c",")
     more = server_meta(l, server_info)
@@ -187,7 +185,7 @@ cdef tuple put_failure(Lowering* l, tuple lost, bytes request_id, bytes server_i
     cdef bytes words
     if l.shape.form != OBJECT:
         raise CodecError("an error whose data is no JSON object", protocol="mcp", clause="JSON-RPC 2.0 5.1")
-    put_id(l, request_id)
+    put_id(&l.out, l.c, request_id)
     failure = scan(data_of(l.c), protocol="mcp")
     inside = failure.object("data") if failure.kind("data") == "object" else None
     if inside is not None and inside.kind("code") == "number" and inside.kind("message") == "string":
@@ -223,7 +221,7 @@ cdef int put_progress(Lowering* l, tuple lost, bytes progress_token) except -1:
     if progress_token is not None:
         put_raw(&l.out, progress_token)
     elif not put_typed_id(&l.out, l.c):
-        put_text_id(l)
+        put_own_id(&l.out, l.c)
     for name, kind in (("progress", "number"), ("total", "number"), ("message", "string")):
         if step.kind(name) == kind:
             put_raw(&l.out, b"," + quote(name) + b":" + step.get(name))
@@ -235,7 +233,7 @@ cdef int put_progress(Lowering* l, tuple lost, bytes progress_token) except -1:
 
 cdef int put_task_cancel(Lowering* l, tuple lost, bytes request_id) except -1:
     """The cancel of a task: a request of the tasks extension."""
-    put_id(l, request_id)
+    put_id(&l.out, l.c, request_id)
     sort_rooms(l, b"params/", 7)
     put(&l.out, b',"method":"tasks/cancel","params":{"taskId":', 44)
     put_place(&l.out, &l.c.known[SUBJECT])

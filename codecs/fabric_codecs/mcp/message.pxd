@@ -19,11 +19,6 @@ cdef struct Message:
 
 cdef int read_message(Message* m, Canonical* to, bytes message) except -1
 cdef object invalid(str what, Py_ssize_t offset, str clause)
-cdef bytes raw_of(Message* m, const Field* field)
-cdef bytes undone(Message* m, const Field* field)
-cdef bint is_number(const Field* field) noexcept nogil
-cdef void give(Message* m, const Field* field) noexcept
-cdef int give_bytes(Message* m, bytes data) except -1
 cdef bint give_carried(Message* m, const Field* field, const char* prefix, Py_ssize_t size) except -1
 cdef int give_whole(Message* m, const Field* field) except -1
 cdef int tell_content(Message* m, const Field* content) except -1

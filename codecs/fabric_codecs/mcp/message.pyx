@@ -1,20 +1,13 @@
 # An MCP message found in place: its members, what `_meta` says, and how its data are given on. Below `lift` and `results`,
 # which know what each kind means.
 
-from base64 import b64decode
-
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcmp
 
-from fabric_codecs.core.canonical cimport (
-    JSON, OBJECT, UNKNOWN, Canonical, Place, hold, is_trace, tell, tell_data, tell_whole, tell_word,
-)
-from fabric_codecs.core.jsonlift cimport keep_member, take_mark, tell_text, text_of
+from fabric_codecs.core.canonical cimport Canonical, Place, is_trace, tell, tell_held, tell_word
+from fabric_codecs.core.jsonlift cimport give, give_base64, give_text, is_number, keep_member, take_mark, tell_text, text_of
 from fabric_codecs.core.jsonvalues cimport Field, Fields, Inner, is_named, look_into
-from fabric_codecs.core.jsonwrite cimport put_unescaped_string
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, TRACEPARENT, TRACESTATE
 from fabric_codecs.core.rpcfields cimport is_rpc_id, read_rpc_fields, rpc_init
-from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
 
 from fabric_codecs.errors import CodecError
 
@@ -23,7 +16,6 @@ cdef enum:
 
 
 cdef int read_message(Message* m, Canonical* to, bytes message) except -1:
-    cdef list kept = []
     m.to = to
     rpc_init(&m.rpc)
     look_into(&m.rpc.top, b"params", 6, &m.params, False)
@@ -33,9 +25,7 @@ cdef int read_message(Message* m, Canonical* to, bytes message) except -1:
     m.contents = look_into(&m.result, b"content", 7, &m.content, True)
     look_into(&m.content, b"resource", 8, &m.resource, False)
     look_into(&m.result, b"_meta", 5, &m.meta, False)
-    read_rpc_fields(&m.rpc, message, "mcp", kept)
-    for name in kept:
-        hold(to, name)
+    read_rpc_fields(&m.rpc, message, "mcp", to)
     if m.rpc.method != NULL and m.rpc.result != NULL:
         raise CodecError("a method and a result in one message", protocol="mcp", offset=m.rpc.result.start, clause="JSON-RPC 2.0 5", reason=-32600)
     return 0
@@ -45,40 +35,7 @@ cdef object invalid(str what, Py_ssize_t offset, str clause):
     return CodecError(what, protocol="mcp", offset=offset, clause=clause, reason=INVALID_PARAMS)
 
 
-cdef bytes raw_of(Message* m, const Field* field):
-    return PyBytes_FromStringAndSize(<const char*>m.rpc.s.base + field.start, field.end - field.start)
-
-
-cdef bytes undone(Message* m, const Field* field):
-    """The text of a string member, as UTF-8."""
-    cdef Writer w
-    writer_init(&w)
-    try:
-        put_unescaped_string(&w, m.rpc.s.base + field.start + 1, field.end - field.start - 2)
-        return writer_bytes(&w) if w.size else b""
-    finally:
-        writer_free(&w)
-
-
-cdef bint is_number(const Field* field) noexcept nogil:
-    return field.first == c"-" or c"0" <= field.first <= c"9"
-
-
 # ---- Data
-
-
-cdef void give(Message* m, const Field* field) noexcept:
-    """A JSON value of the message as the data."""
-    tell_data(
-        m.to, m.rpc.s.base + field.start, field.end - field.start,
-        UNKNOWN if m.rpc.s.long_numbers else OBJECT if field.first == c"{" else JSON,
-    )
-
-
-cdef int give_bytes(Message* m, bytes data) except -1:
-    hold(m.to, data)
-    tell_whole(m.to, data)
-    return 0
 
 
 cdef bint give_carried(Message* m, const Field* field, const char* prefix, Py_ssize_t size) except -1:
@@ -88,25 +45,14 @@ cdef bint give_carried(Message* m, const Field* field, const char* prefix, Py_ss
     if left <= 0 or memcmp(field.name, prefix, size) != 0:
         return False
     if left == 4 and memcmp(name, b"data", 4) == 0:
-        give(m, field)
+        give(m.to, &m.rpc.s, field)
         return True
     if left == 4 and memcmp(name, b"text", 4) == 0 and field.first == c'"':
-        give_text(m, field)
+        give_text(m.to, &m.rpc.s, field)
         return True
     if left == 11 and memcmp(name, b"data_base64", 11) == 0 and field.first == c'"':
-        try:
-            give_bytes(m, b64decode(undone(m, field), validate=True))
-        except ValueError:
-            return False
-        return True
+        return give_base64(m.to, &m.rpc.s, field)
     return False
-
-
-cdef int give_text(Message* m, const Field* field) except -1:
-    cdef Place text
-    text_of(m.to, &m.rpc.s, field, &text)
-    tell_data(m.to, text.text, text.size, UNKNOWN)
-    return 0
 
 
 cdef int give_whole(Message* m, const Field* field) except -1:
@@ -114,8 +60,8 @@ cdef int give_whole(Message* m, const Field* field) except -1:
     take_meta(m, False)
     tell_word(m.to, DATACONTENTTYPE, b"application/mcp+json", 20)
     if field == NULL:
-        return give_bytes(m, b"{}")
-    give(m, field)
+        return tell_held(m.to, b"{}")
+    give(m.to, &m.rpc.s, field)
     return 0
 
 

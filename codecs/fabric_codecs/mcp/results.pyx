@@ -1,15 +1,11 @@
 # The answers of MCP: what a tool's result says, when one thing says it all, and what an error is called. The table is `lift`'s.
 
-from base64 import b64decode
-
-from fabric_codecs.core.canonical cimport tell_str, tell_usual, tell_word
-from fabric_codecs.core.jsonlift cimport keep_member
+from fabric_codecs.core.canonical cimport tell_held, tell_str, tell_usual, tell_word
+from fabric_codecs.core.jsonlift cimport give, give_base64, give_failure, is_number, keep_member, raw_of, undone
 from fabric_codecs.core.jsonvalues cimport Field, find, is_named
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABMETHOD
 from fabric_codecs.core.rpcfields cimport is_string
-from fabric_codecs.mcp.message cimport (
-    Message, give, give_bytes, give_whole, is_number, raw_of, take_meta, tell_content, undone,
-)
+from fabric_codecs.mcp.message cimport Message, give_whole, take_meta, tell_content
 
 from fabric_codecs.bounds import MCP_META_BYTES_MAX
 from fabric_codecs.core.jsonscan import scan
@@ -59,7 +55,7 @@ cdef bint give_exact(Message* m, const Field* structured) except -1:
         return False
     tell_content(m, find(&m.meta, b"io.agentfabric/datacontenttype", 30))
     tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
-    give(m, exact)
+    give(m.to, &m.rpc.s, exact)
     return True
 
 
@@ -70,7 +66,7 @@ cdef bint give_one(Message* m, const Field* content, const Field* structured) ex
     cdef int i
     if structured != NULL:
         derivable = content == NULL or (
-            content.first == c"[" and (m.contents.count == 0 or text_block(m) == told_text(raw_of(m, structured)))
+            content.first == c"[" and (m.contents.count == 0 or text_block(m) == told_text(raw_of(&m.rpc.s, structured)))
         )
     elif content.first != c"[":
         return False
@@ -79,7 +75,7 @@ cdef bint give_one(Message* m, const Field* content, const Field* structured) ex
     if structured != NULL:
         tell_content(m, said)
         tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
-        give(m, structured)
+        give(m.to, &m.rpc.s, structured)
     elif m.contents.count == 0:
         tell_content(m, said)
     elif not give_only_block(m, said):
@@ -115,7 +111,7 @@ cdef bytes text_block(Message* m):
     cdef Field* text = find(&m.content, b"text", 4)
     if m.contents.count != 1 or m.content.count != 2 or kind_of_block == NULL or text == NULL or text.first != c'"':
         return None
-    return undone(m, text) if is_string(&m.rpc.s, kind_of_block, b"text", 4) else None
+    return undone(&m.rpc.s, text) if is_string(&m.rpc.s, kind_of_block, b"text", 4) else None
 
 
 cdef bytes told_text(bytes structured):
@@ -134,7 +130,7 @@ cdef bint give_only_block(Message* m, const Field* said) except -1:
     if data is not None:
         tell_content(m, said)
         tell_word(m.to, DATACONTENTTYPE, b"text/plain", 10)
-        give_bytes(m, data)
+        tell_held(m.to, data)
         return True
     if m.contents.count != 1:
         return False
@@ -145,13 +141,9 @@ cdef bint give_only_block(Message* m, const Field* said) except -1:
         blob = find(&m.resource, b"blob", 4)
         media = find(&m.resource, b"mimeType", 8)
         uri = find(&m.resource, b"uri", 3)
-        if m.content.count != 2 or m.resource.count != 3 or uri == NULL or not undone(m, uri).startswith(b"fab://message/"):
+        if m.content.count != 2 or m.resource.count != 3 or uri == NULL or not undone(&m.rpc.s, uri).startswith(b"fab://message/"):
             return False
-    if blob == NULL or media == NULL or blob.first != c'"' or media.first != c'"':
-        return False
-    try:
-        give_bytes(m, b64decode(undone(m, blob), validate=True))
-    except ValueError:
+    if blob == NULL or media == NULL or media.first != c'"' or not give_base64(m.to, &m.rpc.s, blob):
         return False
     tell_content(m, said)
     tell_content(m, media)
@@ -170,23 +162,20 @@ cdef int tool_failure(Message* m) except -1:
     tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
     tell_usual(m.to, b"io.agentfabric.error", 20)
     if told != NULL and told.first == c"{":
-        give(m, told)
+        give(m.to, &m.rpc.s, told)
         return 0
     if text != NULL and text.first == c'"':
-        words = raw_of(m, text)
-    return give_bytes(m, b'{"code":"tool_error","message":' + words + b',"retriable":false,"data":' + raw_of(m, m.rpc.result) + b"}")
+        words = raw_of(&m.rpc.s, text)
+    return give_failure(m.to, &m.rpc.s, b'"tool_error"', words, False, m.rpc.result)
 
 
 cdef int failure(Message* m) except -1:
     """A JSON-RPC error, named, with itself inside."""
     cdef Field* code = find(&m.error, b"code", 4)
     cdef Field* words = find(&m.error, b"message", 7)
-    if code == NULL or not is_number(code) or words == NULL or words.first != c'"':
+    if not is_number(code) or words == NULL or words.first != c'"':
         raise CodecError("an error needs a number code and a string message", protocol="mcp", offset=m.rpc.error.start, clause="JSON-RPC 2.0 5.1", reason=-32600)
-    tell_word(m.to, DATACONTENTTYPE, b"application/json", 16)
     tell_usual(m.to, b"io.agentfabric.error", 20)
-    number = raw_of(m, code)
+    number = raw_of(&m.rpc.s, code)
     name = RPC_ERRORS.get(int(number), b"error") if len(number) < 8 and number.lstrip(b"-").isdigit() else b"error"
-    return give_bytes(
-        m, b'{"code":"' + name + b'","message":' + raw_of(m, words) + b',"retriable":false,"data":' + raw_of(m, m.rpc.error) + b"}"
-    )
+    return give_failure(m.to, &m.rpc.s, b'"' + name + b'"', raw_of(&m.rpc.s, words), False, m.rpc.error)

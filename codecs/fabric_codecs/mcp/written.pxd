@@ -18,14 +18,10 @@ cdef struct Lowering:
 
 
 cdef int sort_rooms(Lowering* l, const char* members, Py_ssize_t size) except -1
-cdef int put_id(Lowering* l, bytes request_id) except -1
-cdef int put_text_id(Lowering* l) except -1
-cdef bint has_typed_id(Lowering* l) except -1
 cdef int put_meta(Lowering* l, tuple lost, unsigned long long skip, bytes more) except -1
 cdef int put_meta_members(Lowering* l, tuple lost, unsigned long long skip) except -1
 cdef tuple put_whole(Lowering* l, tuple lost)
 cdef bytes request_meta(Lowering* l, bytes client_info)
 cdef bytes server_meta(Lowering* l, bytes server_info)
-cdef bint has_member(const Canonical* c, const char* name, Py_ssize_t size) noexcept nogil
 cdef unsigned long long answered(Lowering* l) except? 0
 cdef int put_uri_path(Writer* w, const Place* subject) except -1

@@ -1,20 +1,13 @@
-# Messages of MCP written: ids, `_meta`, and what else several messages have. Below `lower`.
+# Messages of MCP written: `_meta`, and what else several messages have. Below `lower`.
 
-from libc.string cimport memchr, memcmp, memmove
+from libc.string cimport memchr
 
-from fabric_codecs.core.canonical cimport JSON, OBJECT, TEXT, Canonical, Place, has, is_usual_type, says
-from fabric_codecs.core.jsondata cimport put_raw, put_typed_id
-from fabric_codecs.core.jsonlower cimport (
-    NOWHERE, Rooms, put_losses, put_marks, put_place, put_rest, put_room, put_spliced, sort_natives,
-)
-from fabric_codecs.core.marks cimport (
-    DATACONTENTTYPE, FABCORR, FABKIND, FABLIVE, FABMETHOD, ID, TRACEPARENT, TRACESTATE, TYPE,
-)
-from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_free, writer_on
+from fabric_codecs.core.canonical cimport JSON, OBJECT, TEXT, Canonical, Place, has, says
+from fabric_codecs.core.jsondata cimport has_typed_id, put_raw
+from fabric_codecs.core.jsonlower cimport Rooms, drop_comma, put_place, put_spliced, put_told, sort_natives, with_unplaced
+from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABCORR, FABKIND, FABMETHOD, TRACEPARENT, TRACESTATE
+from fabric_codecs.core.writer cimport Writer, put, put_u8
 
-from fabric_codecs.translate.losses import Loss, LossCode
-
-cdef object NATIVES_LOST = Loss(LossCode.NO_METADATA, "native", "a message that came whole has no place for other headers")
 cdef bytes MODERN_META = b'"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}'
 
 
@@ -30,28 +23,6 @@ cdef int sort_rooms(Lowering* l, const char* members, Py_ssize_t size) except -1
     return sort_natives(l.c, &rooms)
 
 
-cdef int put_id(Lowering* l, bytes request_id) except -1:
-    """`,"id":...`: the caller's, else the one in `fabcorr`, else the envelope's own."""
-    put(&l.out, b',"id":', 6)
-    if request_id is not None:
-        return put_raw(&l.out, request_id)
-    return 0 if put_typed_id(&l.out, l.c) else put_text_id(l)
-
-
-cdef int put_text_id(Lowering* l) except -1:
-    return put_place(&l.out, &l.c.known[ID]) if has(l.c, ID) else put(&l.out, b'""', 2)
-
-
-cdef bint has_typed_id(Lowering* l) except -1:
-    cdef unsigned char memory[256]
-    cdef Writer w
-    writer_on(&w, memory, sizeof(memory))
-    try:
-        return put_typed_id(&w, l.c)
-    finally:
-        writer_free(&w)
-
-
 cdef int put_meta(Lowering* l, tuple lost, unsigned long long skip, bytes more) except -1:
     """`"_meta":{...}`: what this hop must say (`more`), then the envelope's."""
     cdef Writer* w = &l.out
@@ -61,9 +32,7 @@ cdef int put_meta(Lowering* l, tuple lost, unsigned long long skip, bytes more) 
     if more is not None:
         put_raw(w, more)
     put_meta_members(l, lost, skip)
-    if w.size > start and w.data[start] == c",":
-        w.size -= 1
-        memmove(w.data + start, w.data + start + 1, w.size - start)
+    drop_comma(w, start)
     return put_u8(w, c"}")
 
 
@@ -76,25 +45,16 @@ cdef int put_meta_members(Lowering* l, tuple lost, unsigned long long skip) exce
     if has(l.c, TRACESTATE):
         put(w, b',"tracestate":', 14)
         put_place(w, &l.c.known[TRACESTATE])
-    skip |= 1ULL << TRACEPARENT | 1ULL << TRACESTATE | 1ULL << FABLIVE
+    skip |= 1ULL << TRACEPARENT | 1ULL << TRACESTATE
     if not l.shape.tells_content:
         skip |= 1ULL << DATACONTENTTYPE
-    if is_usual_type(l.c):
-        skip |= 1ULL << TYPE
-    put_marks(w, l.c, skip)
-    put_losses(w, l.c, lost, False)
-    put_room(w, l.c, META)
-    return put_rest(w, l.c)
+    return put_told(w, l.c, skip, lost, False, META)
 
 
 cdef tuple put_whole(Lowering* l, tuple lost):
     """A whole message's params or result; what is lost now."""
-    cdef int at
     sort_rooms(l, NULL, 0)
-    for at in range(l.c.natives):
-        if l.c.native[at].place == NOWHERE:
-            lost = (*lost, NATIVES_LOST)
-            break
+    lost = with_unplaced(l.c, lost)
     put_spliced(&l.out, l.c, "_meta", lost, False)
     return lost
 
@@ -116,17 +76,9 @@ cdef bytes server_meta(Lowering* l, bytes server_info):
     return b'"io.modelcontextprotocol/serverInfo":' + server_info if l.is_modern and server_info is not None else None
 
 
-cdef bint has_member(const Canonical* c, const char* name, Py_ssize_t size) noexcept nogil:
-    cdef int at
-    for at in range(c.natives):
-        if c.native[at].place == MEMBERS and c.native[at].name.size == size and memcmp(c.native[at].name.text, name, size) == 0:
-            return True
-    return False
-
-
 cdef unsigned long long answered(Lowering* l) except? 0:
     cdef unsigned long long skip = 1ULL << FABKIND
-    if has_typed_id(l):  # else a correlation of another protocol, for which the id does not stand
+    if has_typed_id(l.c):  # else a correlation of another protocol, for which the id does not stand
         skip |= 1ULL << FABCORR
     if says(l.c, FABMETHOD, b"tools/call", 10):
         skip |= 1ULL << FABMETHOD

@@ -14,6 +14,7 @@ from typing import Literal
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from fabric_codecs.a2a.lift cimport take_message as take_a2a
 from fabric_codecs.core.canonical cimport Canonical, close_canonical, has, hold_object, open_canonical
 from fabric_codecs.core.enveloped cimport check_size, envelope_of, read_envelope
 from fabric_codecs.core.marks cimport ID
@@ -25,7 +26,6 @@ from fabric_codecs.mqtt.publish cimport Parts
 from fabric_codecs.mqtt.wire cimport read_message
 from fabric_codecs.translate.losses cimport translation_of
 
-from fabric_codecs.a2a.lift import lift as lift_a2a
 from fabric_codecs.cloudevents.structured import read_event
 from fabric_codecs.errors import CodecError
 
@@ -65,9 +65,7 @@ cdef tuple take(
     if wire == MCP:
         take_mcp(c, message, origin, given, now_us, topic, None, None)
     elif wire == A2A:
-        event = lift_a2a(message, source=origin, fresh_id=given, now_us=now_us, target=topic).message
-        hold_object(c, event)
-        read_envelope(c, event, NULL)
+        take_a2a(c, message, origin, given, now_us, topic)
     elif wire == MQTT5:
         losses = take_packet(c, message, 5, given, origin, now_us, trusted)
     elif wire == MQTT311 and structured:

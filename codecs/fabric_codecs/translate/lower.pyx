@@ -6,6 +6,7 @@ codecs of the protocols, `names`.
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
+from fabric_codecs.a2a.lower cimport message_of as a2a_of
 from fabric_codecs.core.canonical cimport Canonical, Place, close_canonical, has, open_canonical
 from fabric_codecs.core.enveloped cimport envelope_of, read_envelope
 from fabric_codecs.core.marks cimport SUBJECT
@@ -18,7 +19,6 @@ from fabric_codecs.translate.lift cimport A2A, MCP, MQTT5, MQTT311, Wire, wire_o
 from fabric_codecs.translate.losses cimport Translation, translation_of
 
 from fabric_codecs.bounds import CHANNEL_LEVELS_MAX, KAFKA_TOPIC_CHARS_MAX
-from fabric_codecs.a2a.lower import lower as lower_a2a
 from fabric_codecs.cloudevents.structured import write_event
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.packets import Publish
@@ -43,7 +43,7 @@ cdef Translation written(Canonical* c, Wire wire, long long now_us, str topic, b
     if wire == MCP:
         return mcp_of(c, "2026-07-28", None, None, None, None, ())
     if wire == A2A:
-        return lower_a2a(envelope_of(c, "a2a"))
+        return a2a_of(c, "1.0", None, None, None, ())
     if wire == MQTT5:
         return packet_of(c, topic, 5, now_us)
     if wire == MQTT311 and structured:

@@ -161,7 +161,7 @@ cdef int tool_call(Message* m, str target) except -1:
     cdef Field* field
     cdef int i
     if name == NULL or name.first != c'"':
-        raise invalid("params.name is missing: it says which tool to call", 0 if name == NULL else name.start, "MCP tools")
+        raise invalid("params.name is missing: it says which tool to call", place(m, name), "MCP tools")
     if arguments != NULL and arguments.first != c"{":
         raise invalid("params.arguments is no object", arguments.start, "MCP tools")
     if meta != NULL and meta.first != c"{":
@@ -178,6 +178,11 @@ cdef int tool_call(Message* m, str target) except -1:
     tell_word(m.to, FABMETHOD, b"tools/call", 10)
     tell_usual(m.to, b"io.agentfabric.request", 22)
     return 0
+
+
+cdef inline Py_ssize_t place(const Message* m, const Field* member) noexcept nogil:
+    """Where a member of the params is wrong; one that is missing, in the params."""
+    return member.start if member != NULL else m.params.start if m.params.there else 0
 
 
 cdef int name_tool(Message* m, const Field* name, str target) except -1:
@@ -246,9 +251,9 @@ cdef int progress(Message* m) except -1:
     cdef int i
     cdef list parts = []
     if token == NULL or not (is_rpc_id(&m.rpc.s, token) or is_number(token)):
-        raise invalid("params.progressToken is neither a string nor a number", 0 if token == NULL else token.start, "MCP progress")
+        raise invalid("params.progressToken is neither a string nor a number", place(m, token), "MCP progress")
     if value == NULL or not is_number(value):
-        raise invalid("params.progress is no number", 0 if value == NULL else value.start, "MCP progress")
+        raise invalid("params.progress is no number", place(m, value), "MCP progress")
     if not tell_rpc_id(m.to, &m.rpc.s, token):
         raise invalid("params.progressToken is no integer", token.start, "MCP progress")
     for i in range(m.params.count):
@@ -270,7 +275,7 @@ cdef int cancelled(Message* m) except -1:
     cdef Field* field
     cdef int i
     if given_up == NULL or not is_rpc_id(&m.rpc.s, given_up):
-        raise invalid("params.requestId is missing: it says which request is given up", 0 if given_up == NULL else given_up.start, "MCP cancellation")
+        raise invalid("params.requestId is missing: it says which request is given up", place(m, given_up), "MCP cancellation")
     if reason != NULL and reason.first != c'"':
         raise invalid("params.reason is no string", reason.start, "MCP cancellation")
     tell_rpc_id(m.to, &m.rpc.s, given_up)

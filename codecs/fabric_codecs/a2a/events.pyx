@@ -18,8 +18,8 @@ the update alone does not say it: the artifact of a response is the response, an
 """
 
 from fabric_codecs.a2a.updates cimport (
-    Body, open_artifact, open_status, put_artifact, put_failure_marks, put_failure_words, put_kind, put_said, put_status, read_body,
-    state_of_failure,
+    Body, open_artifact, open_status, put_artifact, put_failure_marks, put_failure_words, put_kind, put_said, put_status,
+    read_body, state_of_failure,
 )
 from fabric_codecs.a2a.written cimport (
     FRAME_BYTES, METADATA, RESULT, Lowering, close_metadata, open_lowering, open_metadata, put_item, put_part, put_told_id, sort_rooms,
@@ -74,7 +74,8 @@ cdef int dispatch(Lowering* l, tuple lost, list events, Envelope envelope) excep
     elif says(l.c, FABKIND, b"artifact", 8):
         put_artifact(l, lost, BESIDE)
     else:
-        raise CodecError(f"an envelope of kind {envelope.kind!r} tells a caller nothing of its task", protocol="a2a", clause="A2A 1.0.1, 4.2")
+        what = f"an envelope of kind {envelope.kind!r} tells a caller nothing of its task"
+        raise CodecError(what, protocol="a2a", clause="A2A 1.0.1, 4.2")
     return end(l, events)
 
 
@@ -174,7 +175,8 @@ cdef int put_error(Lowering* l, tuple lost) except -1:
 
 
 cdef bint is_update(Lowering* l) noexcept nogil:
-    return l.shape.is_whole and not l.is_old and (says(l.c, FABMETHOD, b"statusUpdate", 12) or says(l.c, FABMETHOD, b"artifactUpdate", 14))
+    cdef bint is_named = says(l.c, FABMETHOD, b"statusUpdate", 12) or says(l.c, FABMETHOD, b"artifactUpdate", 14)
+    return is_named and l.shape.is_whole and not l.is_old
 
 
 cdef tuple pass_update(Lowering* l, tuple lost, list events, str task_id, str context_id):

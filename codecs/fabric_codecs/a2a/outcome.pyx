@@ -113,11 +113,11 @@ cdef const char* give_state(Message* m, Told* told, const Field* field, Event ev
     give_whole(m, field)
     if event == ARTIFACT:
         return b"io.agentfabric.artifact"
-    if state == NULL or (kind != NULL and is_string(&m.rpc.s, kind, b"status", 6)):  # the status that only ends a response's task
+    if state == NULL or not (is_string(&m.rpc.s, state, b"TASK_STATE_COMPLETED", 20) or is_string(&m.rpc.s, state, b"completed", 9)):
         return b"io.agentfabric.status"
-    if is_string(&m.rpc.s, state, b"TASK_STATE_COMPLETED", 20) or is_string(&m.rpc.s, state, b"completed", 9):
-        return b"io.agentfabric.response"
-    return b"io.agentfabric.status"
+    if kind != NULL and is_string(&m.rpc.s, kind, b"status", 6):  # it only ends the task of a response
+        return b"io.agentfabric.status"
+    return b"io.agentfabric.response"
 
 
 cdef int give_end(Message* m, Told* told, const Field* field, bytes usual) except -1:

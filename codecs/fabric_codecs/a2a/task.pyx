@@ -9,7 +9,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from fabric_codecs.a2a.written cimport put_str
 from fabric_codecs.core.canonical cimport Canonical, close_canonical, open_canonical
 from fabric_codecs.core.jsontext cimport Scan
-from fabric_codecs.core.jsonvalues cimport Field, Fields, fields_init, find, is_named, look_into, open_document, read_fields, refusal
+from fabric_codecs.core.jsonvalues cimport (
+    Field, Fields, fields_init, find, is_named, look_into, open_document, read_fields, refusal,
+)
 from fabric_codecs.core.jsonwrite cimport put_string
 from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
 

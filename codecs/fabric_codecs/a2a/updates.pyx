@@ -12,8 +12,8 @@ from fabric_codecs.a2a.written cimport (
 from fabric_codecs.core.canonical cimport OBJECT, has, says
 from fabric_codecs.core.jsonlift cimport is_number
 from fabric_codecs.core.jsonlower cimport put_own_id, put_place
-from fabric_codecs.core.jsontext cimport Scan, skip_space
-from fabric_codecs.core.jsonvalues cimport Field, Fields, fields_init, find, is_named, open_scan, read_fields
+from fabric_codecs.core.jsontext cimport skip_space
+from fabric_codecs.core.jsonvalues cimport Field, fields_init, find, is_named, open_scan, read_fields
 from fabric_codecs.core.marks cimport CORRELATIONID, FABKIND, SUBJECT, TIME
 from fabric_codecs.core.rpcfields cimport is_string
 from fabric_codecs.core.writer cimport put, put_u8

@@ -6,7 +6,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.string cimport strlen
 
 from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.canonical cimport BINARY, JSON, OBJECT, TEXT, Canonical, Place, data_of, has, says
+from fabric_codecs.core.canonical cimport BINARY, JSON, TEXT, Canonical, Place, data_of, has, says
 from fabric_codecs.core.jsondata cimport has_typed_id, judge
 from fabric_codecs.core.jsonlower cimport (
     Rooms, displace, drop_comma, has_member, put_own_id, put_place, put_room, put_spliced, put_told, sort_natives, with_guess,

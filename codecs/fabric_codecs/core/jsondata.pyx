@@ -5,7 +5,6 @@
 # In: a Canonical. Out: a Shape, bytes into a Writer. Above: the lowers of MCP and A2A. Below: `mediatype`, `jsonwrite`.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memcmp
 
 from fabric_codecs.core.base64 cimport put_base64, put_unbase64
 from fabric_codecs.core.canonical cimport BINARY, JSON, OBJECT, TEXT, UNKNOWN, Canonical, Place, has, says

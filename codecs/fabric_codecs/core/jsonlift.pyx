@@ -11,8 +11,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memcpy, strlen
 
 from fabric_codecs.core.canonical cimport (
-    JSON, OBJECT, UNKNOWN, Canonical, Place, hold, is_attribute, is_legal, keep, tell, tell_base64, tell_data, tell_held, tell_other,
-    tell_word,
+    JSON, OBJECT, UNKNOWN, Canonical, Place, hold, is_attribute, is_legal, keep, tell, tell_base64, tell_data, tell_held,
+    tell_other, tell_word,
 )
 from fabric_codecs.core.jsontext cimport Scan, is_digit
 from fabric_codecs.core.jsonvalues cimport Field

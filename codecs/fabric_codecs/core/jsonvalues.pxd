@@ -1,5 +1,6 @@
-# JSON values as codecs use them in place (see jsonvalues.pyx): one pass over a message finds the members they ask for, as places in its
-# bytes, and checks all of it. A Scan's bytes are kept alive by whoever opened it; names that had escapes are held by a Canonical.
+# JSON values as codecs use them in place (see jsonvalues.pyx): one pass over a message finds the members they ask for, as places in
+# its bytes, and checks all of it. A Scan's bytes are kept alive by whoever opened it; names that had escapes are held by a
+# Canonical.
 
 from libc.string cimport memcmp
 

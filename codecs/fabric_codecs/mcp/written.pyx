@@ -2,7 +2,7 @@
 
 from libc.string cimport memchr
 
-from fabric_codecs.core.canonical cimport JSON, OBJECT, TEXT, Canonical, Place, has, says
+from fabric_codecs.core.canonical cimport JSON, OBJECT, TEXT, Place, has, says
 from fabric_codecs.core.jsondata cimport has_typed_id, put_raw
 from fabric_codecs.core.jsonlower cimport Rooms, drop_comma, put_place, put_spliced, put_told, sort_natives, with_unplaced
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABCORR, FABKIND, FABMETHOD, TRACEPARENT, TRACESTATE

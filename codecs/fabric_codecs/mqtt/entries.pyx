@@ -3,6 +3,8 @@
     text                       user property `<name>`: the value
     null                       user property `fab-native`: `-:<name>`
     bytes that are no string   user property `fab-native`: `<base64>:<name>`     HEADER_BINARY
+    text called like an        likewise, for many readers take the last of a name: what somebody said of himself
+    attribute that is told     must not stand behind what is so
     mqtt.payload_format        the Payload Format Indicator
     mqtt.retain                nothing here: `lower` decides whether the packet is (`is_retained`)
 
@@ -14,7 +16,8 @@ from libc.string cimport memchr, memcmp, memcpy
 
 from fabric_codecs.core.base64 cimport put_base64
 from fabric_codecs.core.block cimport is_name
-from fabric_codecs.core.canonical cimport Canonical, Native, Place
+from fabric_codecs.core.canonical cimport Canonical, Native, Place, has
+from fabric_codecs.core.marks cimport attribute_of
 from fabric_codecs.core.utf8 cimport is_printable_ascii, utf8_fault
 from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, reserve
 from fabric_codecs.mqtt.fields cimport unsayable
@@ -109,11 +112,11 @@ cdef bint put_natives(Writer* w, uint64_t* seen, const Canonical* c, list losses
     cdef bint alike = False
     cdef int at
     for at in range(c.natives):
-        alike = put_native(w, seen, &c.native[at], losses) or alike
+        alike = put_native(w, seen, c, &c.native[at], losses) or alike
     return alike
 
 
-cdef bint put_native(Writer* w, uint64_t* seen, const Native* one, list losses) except -1:
+cdef bint put_native(Writer* w, uint64_t* seen, const Canonical* c, const Native* one, list losses) except -1:
     cdef Py_ssize_t name
     if is_entry(one, b"mqtt.payload_format", 19):
         if not seen[0] >> PAYLOAD_FORMAT & 1:
@@ -129,9 +132,23 @@ cdef bint put_native(Writer* w, uint64_t* seen, const Native* one, list losses) 
         if HEADER_BINARY not in losses:
             losses.append(HEADER_BINARY)
         return False
+    if one.room_size == 0 and is_told(c, one.name.text, one.name.size):
+        put_folded(w, one)
+        return False
     name = w.size + 3
     put_user(w, one.room, one.room_size, &one.name, &one.value)
     return is_name(w.data + name, one.room_size + one.name.size)
+
+
+cdef bint is_told(const Canonical* c, const unsigned char* name, Py_ssize_t size) noexcept nogil:
+    """Whether the event has an attribute of that name."""
+    cdef int at = attribute_of(name, size)
+    if at >= 0:
+        return has(c, at)
+    for at in range(c.others):
+        if c.other[at].name.size == size and memcmp(c.other[at].name.text, name, size) == 0:
+            return True
+    return size == 11 and memcmp(name, b"specversion", 11) == 0
 
 
 cdef int put_folded(Writer* w, const Native* one) except -1:

@@ -133,6 +133,11 @@ def test_a_response_of_the_callers_task_lists_another_task() -> None:
     assert json.loads(lower(sent_back).message)["result"]["message"]["taskId"] == "t-2"
 
 
+def test_a_request_begins_a_task_of_its_own() -> None:
+    message = json.loads(lower(envelope(fabkind="request"), task_id="t-1").message)["params"]["message"]
+    assert "taskId" not in message
+
+
 @pytest.mark.parametrize("kind", ["progress", "status", "artifact", "response", "error"])
 def test_the_events_of_a_task_have_room_for_metadata_alone(kind: str) -> None:
     entries = [("rpc/y", b"1"), ("message/x", b"2"), ("metadata/k", b"3"), ("result/w", b"4")]

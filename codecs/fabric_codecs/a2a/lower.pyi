@@ -12,7 +12,8 @@ def lower(
 ) -> Translation[bytes]:
     """The JSON-RPC message that an envelope of any origin becomes for a peer of that version (1.0 or 0.3).
 
-    `request_id` is raw JSON and comes before what `fabcorr` holds; `task_id` and `context_id` come before the
-    subject and the conversation; `losses` are those that the caller knows of. Raises CodecError for an
-    envelope that has no such message: a cancel that names no task.
+    `request_id` is raw JSON and comes before what `fabcorr` holds; `context_id` comes before the
+    conversation, and `task_id` before the subject in an update or a cancel; a response says it, a request
+    does not. `losses` are those that the caller knows of. Raises CodecError for an envelope that has no such
+    message: a cancel that names no task.
     """

@@ -11,8 +11,9 @@ from fabric_codecs.a2a.lower import lower
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import LossCode
+from fabric_codecs.translate.message import translate
 from helpers.a2a_messages import lifted, old, rpc, sent, status
-from helpers.json_envelopes import envelope, envelopes, packed
+from helpers.json_envelopes import NOW_US, envelope, envelopes, packed
 
 TASK = {"id": "t-1", "contextId": "c-1", "status": {"state": "TASK_STATE_WORKING"}}
 RAW = base64.b64encode(b"\xff\0").decode()
@@ -134,6 +135,35 @@ def test_a_task_that_ended_badly_is_a_failure_with_itself_inside(state: str, cod
     assert failure == {"code": code, "message": "why", "retriable": False, "data": update}
 
 
+@pytest.mark.parametrize(
+    ("metadata", "message", "failure"),
+    [
+        ({}, None, ("failed", "the task is failed", False)),
+        ({"code": "late", "retriable": True}, "too late", ("late", "too late", True)),
+        ({"code": "", "retriable": False}, "", ("failed", "", False)),
+        ({"code": 7, "retriable": "true"}, None, ("failed", "the task is failed", False)),
+    ],
+)
+def test_a_failure_is_told_in_the_agents_own_words(
+    metadata: dict[str, object], message: str | None, failure: tuple[str, str, bool]
+) -> None:
+    marks = {f"io.agentfabric/{name}": value for name, value in metadata.items()}
+    said = {"message": {"parts": [{"text": message}, {"text": "and more"}]}} if message is not None else {}
+    ended = status("", status={"state": "TASK_STATE_FAILED", **said}, metadata=marks)
+    told = json.loads(lifted(rpc(result={"statusUpdate": ended})).data)
+    assert (told["code"], told["message"], told["retriable"]) == failure
+
+
+@pytest.mark.parametrize(
+    "parts", [[{"raw": "!"}], [{"raw": 7}], [{"url": "https://x"}], [{"text": "a"}, {"text": "b"}], []]
+)
+def test_an_update_that_says_it_is_ours_and_has_no_such_content_comes_whole(parts: list[object]) -> None:
+    artifact = {"taskId": "t-1", "artifact": {"artifactId": "a", "parts": parts}}
+    update = {**artifact, "metadata": {"io.agentfabric/id": "e-1", "k": 1}}
+    event = lifted(rpc(result={"artifactUpdate": update}))
+    assert (event.data, event.get("datacontenttype"), event.native) == (packed(update), WHOLE, [])
+
+
 def test_operations_come_whole_and_a_cancel_is_one() -> None:
     get = lifted(rpc(method="GetTask", params={"id": "t-1", "historyLength": 2}))
     assert (get.kind, get.subject, get.data) == ("request", "t-1", b'{"id":"t-1","historyLength":2}')
@@ -143,6 +173,21 @@ def test_operations_come_whole_and_a_cancel_is_one() -> None:
 
 
 # ---- lower
+
+
+def test_a_message_that_says_it_is_a_request_is_one_with_its_id() -> None:
+    request = lifted(sent({"text": "a"}, metadata={"io.agentfabric/fabkind": "request"}))
+    assert (request.kind, request.get("fabcorr")) == ("request", "aTo3")
+
+
+def test_a_message_beside_an_answer_is_none_of_it() -> None:
+    ours, other = ({"messageId": name, "parts": [{"text": name}]} for name in ("m-1", "m-2"))
+    for message in (
+        {"jsonrpc": "2.0", "id": 7, "result": {"message": ours}, "params": {"message": other}},
+        {"jsonrpc": "2.0", "id": 7, "params": {"message": other}, "result": {"x": 1}},
+    ):
+        event = lifted(message)
+        assert (event.id, event.data) == ("f-1", packed(message["result"]))
 
 
 def test_an_event_is_a_message_that_waits_for_nothing() -> None:
@@ -167,6 +212,7 @@ def test_an_event_is_a_message_that_waits_for_nothing() -> None:
         },
     }
     assert b'{"t": 21.5}' in message
+    assert lifted(message).get("fabcorr") is None  # the id of the request is nobody's correlation
 
 
 @pytest.mark.parametrize(
@@ -185,6 +231,13 @@ def test_numbers_that_a_double_does_not_hold_go_as_bytes(data: bytes, part: obje
     message = lower(envelope(data)).message
     assert json.loads(message)["params"]["message"]["parts"] == [part]
     assert lifted(message).data == data
+
+
+def test_numbers_keep_their_digits_on_the_way_from_another_json_message() -> None:
+    call = rpc(method="tools/call", params={"name": "t", "arguments": {"x": 2**70}})
+    message = translate(packed(call), "mcp", "a2a", origin="/x", now_us=NOW_US, fresh_id="e-1").message
+    (part,) = json.loads(message)["params"]["message"]["parts"]
+    assert base64.b64decode(part["raw"]) == packed({"x": 2**70})
 
 
 def test_a_response_is_the_agents_message_in_its_context() -> None:
@@ -220,6 +273,16 @@ def test_a_status_of_an_mcp_task_is_said_in_a2as_words() -> None:
         envelope(data, fabkind="status", datacontenttype="application/mcp+json", subject="t")
     ).message
     assert json.loads(message)["result"]["statusUpdate"]["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
+
+
+def test_an_update_outside_of_a_conversation_has_an_empty_context() -> None:
+    update = json.loads(lower(envelope(b"{}", fabkind="status")).message)["result"]["statusUpdate"]
+    assert update["contextId"] == ""  # which 1.0 and 0.3 require
+
+
+def test_a_task_of_0_3_that_failed_leaves_byte_for_byte() -> None:
+    message = packed(rpc(result={"kind": "task", "id": "t", "contextId": "c", "status": {"state": "failed"}}))
+    assert lower(lifted(message), version="0.3").message == message
 
 
 def test_an_envelope_without_a_task_says_that_its_id_stands_for_one() -> None:

@@ -7,6 +7,7 @@ default here.
 __all__ = [
     "CHANNEL_BYTES_MAX",
     "CHANNEL_LEVELS_MAX",
+    "CONVERSATION_CHARS_MAX",
     "HEADER_BYTES_MAX",
     "ID_CHARS_MAX",
     "JSONRPC_BATCH_MAX",
@@ -38,6 +39,7 @@ HEADER_BYTES_MAX = 64 << 10  # CloudEvents: intermediaries forward events up to 
 NATS_CONTROL_LINE_MAX = 4096  # nats-server's default max_control_line
 
 ID_CHARS_MAX = 64  # room for a UUID with a prefix; also nats-server's limit on a batch id
+CONVERSATION_CHARS_MAX = 256  # correlation, cause, key, hops: four UUIDs with separators, whatever carries them
 TOKEN_BYTES_MAX = 256  # one encoded level, agent, queue or source name
 CHANNEL_LEVELS_MAX = 16  # deeper than any topic tree in use; keeps subjects inside the control line
 CHANNEL_BYTES_MAX = 1024  # 16 levels of 256 bytes exceed the server's control line (tried on 2.15.1)

@@ -18,7 +18,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from fabric_codecs.core.headers cimport header_value, last_header_value, memmem, put_value, server_number
 from fabric_codecs.core.writer cimport Writer, put, put_u8, writer_bytes, writer_free, writer_init
 
-from fabric_codecs.bounds import HEADER_BYTES_MAX, ID_CHARS_MAX
+from fabric_codecs.bounds import CONVERSATION_CHARS_MAX, HEADER_BYTES_MAX, ID_CHARS_MAX
 from fabric_codecs.errors import CodecError
 from fabric_codecs.names import decode_level
 
@@ -33,6 +33,7 @@ cdef object ATTRIBUTE_NAME = re.compile(r"[a-z0-9]{1,20}").fullmatch  # CloudEve
 cdef object CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search  # CloudEvents 1.0.2, type String
 cdef object SURROGATE = re.compile("[\ud800-\udfff]").search
 cdef object LINE = re.compile(rb"\r\nce-([a-z0-9]{1,20}): ([^\r]*)(?=\r)").findall
+cdef dict CHARS_MAX = {"id": ID_CHARS_MAX} | dict.fromkeys(("correlationid", "causationid", "fabkey", "fabhops"), CONVERSATION_CHARS_MAX)
 cdef tuple REQUIRED = ("id", "source", "type")
 cdef dict LEADS = {name: f"\r\nce-{name}: ".encode() for name in ATTRIBUTES}
 cdef object from_json = msgspec.json.decode
@@ -51,8 +52,9 @@ cdef int check(str name, object value) except -1:
         raise wrong(f"attribute {name} holds a control character")
     if SURROGATE(value):
         raise wrong(f"attribute {name} holds a lone surrogate, which UTF-8 cannot carry")
-    if name == "id" and not 0 < len(value) <= ID_CHARS_MAX:
-        raise wrong(f"id has {len(value)} characters, allowed are 1 to {ID_CHARS_MAX}", "id")
+    most = CHARS_MAX.get(name)
+    if most is not None and not 0 < len(value) <= most:
+        raise wrong(f"{name} has {len(value)} characters, allowed are 1 to {most}", "id" if name == "id" else "Type System")
     return 0
 
 

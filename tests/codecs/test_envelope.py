@@ -16,6 +16,10 @@ BASE = {"id": "1", "source": "/nats/me", "type": "io.agentfabric.event"}
 names = st.sampled_from(sorted(ATTRIBUTES - BASE.keys())) | st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True)
 names = names.filter(lambda name: name not in (*BASE, "specversion", "fabnative"))
 values = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=30)
+BOUNDED = ("correlationid", "causationid", "fabkey", "fabhops")
+attributes_said = st.dictionaries(names, values, max_size=6).map(
+    lambda said: {name: text for name, text in said.items() if text or name not in BOUNDED}
+)
 natives = st.lists(
     st.tuples(st.text(st.characters(codec="utf-8"), max_size=8), st.none() | st.binary(max_size=9))
 )
@@ -34,7 +38,7 @@ def of(*lines: bytes) -> Envelope:
     return Envelope.from_nats(b"s", block(*lines), b"")
 
 
-@given(st.dictionaries(names, values, max_size=6), st.binary(max_size=40), natives)
+@given(attributes_said, st.binary(max_size=40), natives)
 @example({"subject": 'é "100%" \u2028😀'}, b"", [("a", None), ("a", b""), ("a", b"\x00")])
 def test_an_envelope_comes_back_from_the_wire(attributes: dict[str, str], data: bytes, native: list) -> None:
     sent = Envelope(data, **BASE, **attributes).with_native(native)
@@ -46,14 +50,14 @@ def test_an_envelope_comes_back_from_the_wire(attributes: dict[str, str], data: 
     assert {name: back.get(name) for name in attributes} == attributes
 
 
-@given(st.dictionaries(names, values, max_size=6))
+@given(attributes_said)
 def test_what_was_searched_for_is_what_was_parsed(attributes: dict[str, str]) -> None:
     back = received(Envelope(b"", **BASE, **attributes))
     assert {name: back.get(name) for name in back.attributes()} == back.attributes()
     assert back.get("absent") is None
 
 
-@given(st.dictionaries(names, values, max_size=6))
+@given(attributes_said)
 def test_a_header_block_is_printable_ascii_lines(attributes: dict[str, str]) -> None:
     assert re.fullmatch(
         rb"NATS/1\.0\r\n([!-9;-~]+: [ -~]*\r\n)+\r\n", Envelope(b"", **BASE, **attributes).nats_header()
@@ -212,6 +216,14 @@ def test_data_that_is_no_json_is_an_error_of_the_codec() -> None:
 )
 def test_the_source_name_is_the_last_segment_in_its_own_spelling(source: str, name: str) -> None:
     assert received(Envelope(b"", **BASE | {"source": source})).source_name == name
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+@pytest.mark.parametrize("text", ["", "x" * 257])
+def test_what_its_sender_counts_on_has_1_to_256_characters(name: str, text: str) -> None:
+    with pytest.raises(CodecError, match=f"{name} has {len(text)} characters, allowed are 1 to 256"):
+        Envelope(b"", **BASE, **{name: text})
+    assert Envelope(b"", **BASE, **{name: "é" * 256}).get(name) == "é" * 256
 
 
 def test_two_envelopes_are_equal_when_everything_is() -> None:

@@ -204,6 +204,24 @@ def test_a_header_called_like_an_attribute_does_not_stand_beside_it() -> None:
     assert opened(there, "mqtt5").native == headers
 
 
+@pytest.mark.parametrize("target", PROTOCOLS)
+def test_a_correlation_that_no_envelope_takes_stays_a_header(target: Protocol) -> None:
+    headers: list[tuple[str, bytes | None]] = [("ce_correlationid", b"x" * 300)]
+    there, codes = crossed(kafka_batch(b"1", None, headers), "kafka", target)
+    if codes != "NO_METADATA":
+        back = opened(there, target)
+        assert (back.correlationid, ("ce_correlationid", b"x" * 300) in back.native) == (None, True)
+
+
+def test_a_correlation_that_no_envelope_takes_is_refused_where_only_a_mark_could_say_it() -> None:
+    block = b"NATS/1.0\r\nce-id: a\r\nce-source: /x\r\nce-type: t\r\nce-correlationid: %b\r\n\r\n"
+    received = Envelope.from_nats(b"", block % (b"x" * 300), b"1")
+    with pytest.raises(CodecError, match="correlationid of 300 bytes"):
+        lower(received, "mcp", now_us=NOW_US)
+    there = lower(received, "a2a", now_us=NOW_US).message  # whose contextId has no limit
+    assert ("message/contextId", b'"%b"' % (b"x" * 300)) in opened(there, "a2a").native
+
+
 def test_losses_add_up_along_the_way() -> None:
     guessed, _ = crossed(SPECIMENS["mqtt311"], "mqtt311", "kafka")
     assert opened(guessed, "kafka").get("fabloss") == "CONTENT_TYPE_GUESSED"

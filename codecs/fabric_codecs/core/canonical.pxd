@@ -153,6 +153,7 @@ cdef int keep_first(
     Canonical* c, const unsigned char* name, Py_ssize_t name_size, const unsigned char* value, Py_ssize_t size
 ) except -1
 cdef bint is_attribute(const unsigned char* text, Py_ssize_t size) noexcept nogil
+cdef unsigned long long CONVERSATION  # the attributes whose sender counts on them: a text that one cannot have is refused
 cdef bint is_legal(int which, const unsigned char* text, Py_ssize_t size)
 cdef bint is_trace(const unsigned char* text, Py_ssize_t size) noexcept nogil
 cdef bint is_usual_type(const Canonical* c) noexcept nogil

@@ -14,17 +14,21 @@ from libc.stdlib cimport malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
 from fabric_codecs.core.base64 cimport poke_base64
-from fabric_codecs.core.marks cimport EXPIRYTIME, FABKIND, ID, TIME, TRACEPARENT, TYPE, Lead, leads
+from fabric_codecs.core.marks cimport (
+    CAUSATIONID, CORRELATIONID, EXPIRYTIME, FABHOPS, FABKEY, FABKIND, ID, TIME, TRACEPARENT, TYPE, Lead, leads,
+)
 from fabric_codecs.core.rfc3339 cimport SECOND_CHARS, TIMESTAMP_CHARS, floored, read_timestamp, render_fraction, render_second
 from fabric_codecs.core.utf8 cimport is_printable_ascii
 
-from fabric_codecs.bounds import ID_CHARS_MAX
+from fabric_codecs.bounds import CONVERSATION_CHARS_MAX, ID_CHARS_MAX
 from fabric_codecs.errors import CodecError
 
 cdef enum:
     MARK_BYTES_MAX = 4096  # of any attribute but the id: a sixteenth of what all headers may hold
 cdef const Lead* LEADS = leads()
 cdef int ID_CHARS = ID_CHARS_MAX
+cdef int CONVERSATION_CHARS = CONVERSATION_CHARS_MAX
+cdef unsigned long long CONVERSATION = 1ULL << CORRELATIONID | 1ULL << CAUSATIONID | 1ULL << FABKEY | 1ULL << FABHOPS
 
 
 # ---- memory
@@ -218,6 +222,8 @@ cdef bint is_legal(int which, const unsigned char* text, Py_ssize_t size):
         return False
     if which == ID:
         return 0 < size and (size <= ID_CHARS or chars(text, size) <= ID_CHARS)
+    if which >= 0 and CONVERSATION >> which & 1:
+        return 0 < size and (size <= CONVERSATION_CHARS or chars(text, size) <= CONVERSATION_CHARS)
     if which == TYPE:
         return size > 0
     if which == TIME or which == EXPIRYTIME:

@@ -11,25 +11,24 @@ from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memcpy, strlen
 
 from fabric_codecs.core.canonical cimport (
-    JSON, OBJECT, UNKNOWN, Canonical, Place, hold, is_attribute, is_legal, keep, tell, tell_base64, tell_data, tell_held,
-    tell_other, tell_word,
+    CONVERSATION, JSON, OBJECT, UNKNOWN, Canonical, Place, hold, is_attribute, is_legal, keep, tell, tell_base64, tell_data,
+    tell_held, tell_other, tell_word,
 )
 from fabric_codecs.core.jsontext cimport Scan, is_digit
 from fabric_codecs.core.jsonvalues cimport Field
 from fabric_codecs.core.jsonwrite cimport put_unescaped_string
 from fabric_codecs.core.marks cimport (
-    CAUSATIONID, CORRELATIONID, DATACONTENTTYPE, FABCORR, FABEPOCH, FABHOPS, FABKEY, FABKIND, FABLIVE, FABLOSS, FABMETHOD,
-    FABPROTO, FABREPLY, FABVER, SOURCE, attribute_of, is_reserved,
+    CORRELATIONID, DATACONTENTTYPE, FABCORR, FABEPOCH, FABKEY, FABKIND, FABLIVE, FABLOSS, FABMETHOD, FABPROTO, FABREPLY, FABVER,
+    SOURCE, attribute_of, is_reserved,
 )
 from fabric_codecs.core.rpcfields cimport is_string
 from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
 
-from fabric_codecs.bounds import JSONRPC_ID_BYTES_MAX, MCP_META_BYTES_MAX
+from fabric_codecs.bounds import CONVERSATION_CHARS_MAX, JSONRPC_ID_BYTES_MAX, MCP_META_BYTES_MAX
 from fabric_codecs.errors import CodecError
 
 cdef enum:
     PREFIX_BYTES = 15
-    CONVERSATION_CHARS_MAX = 256  # four UUIDs with separators, and far below what a header may hold
     LOSSES_BYTES_MAX = 4096
     KINDS = 9
 cdef const char* PREFIX = b"io.agentfabric/"
@@ -46,7 +45,6 @@ cdef unsigned long long WITHHELD = (
     1ULL << SOURCE | 1ULL << DATACONTENTTYPE | 1ULL << FABPROTO | 1ULL << FABVER | 1ULL << FABMETHOD
     | 1ULL << FABREPLY | 1ULL << FABCORR | 1ULL << FABLIVE | 1ULL << FABEPOCH | 1ULL << FABLOSS | 1ULL << FABKIND
 )
-cdef unsigned long long CONVERSATION = 1ULL << CORRELATIONID | 1ULL << CAUSATIONID | 1ULL << FABKEY | 1ULL << FABHOPS
 
 
 # ---- values
@@ -138,7 +136,7 @@ cdef int tell_text(Canonical* c, int which, const Scan* s, const Field* field) e
     if field == NULL or field.first != c'"':
         return 0
     text_of(c, s, field, &text)
-    if text.size and is_attribute(text.text, text.size):
+    if text.size and is_legal(which, text.text, text.size):
         tell(c, which, text.text, text.size)
     return 0
 
@@ -225,20 +223,13 @@ cdef bint take_conversation(Canonical* c, int which, const Scan* s, const Field*
     cdef Place text
     if field.first == c'"':
         text_of(c, s, field, &text)
-        if 0 < text.size and characters(&text) <= CONVERSATION_CHARS_MAX and is_attribute(text.text, text.size):
+        if is_legal(which, text.text, text.size):
             tell(c, which, text.text, text.size)
             return True
     raise CodecError(
         f"{(<const char*>field.name)[:field.name_size].decode()!r} is no text of 1 to {CONVERSATION_CHARS_MAX} characters"
         " without control characters", protocol=protocol, offset=field.start, clause="CloudEvents 1.0.2", reason=-32602,
     )
-
-
-cdef Py_ssize_t characters(const Place* text) noexcept nogil:
-    cdef Py_ssize_t at, count = 0
-    for at in range(text.size):
-        count += (text.text[at] & 0xC0) != 0x80
-    return count
 
 
 cdef bint take_other(Canonical* c, const unsigned char* name, Py_ssize_t size, const Place* text) except -1:

@@ -8,14 +8,16 @@ from libc.string cimport memchr, memcmp, memmove
 import msgspec
 
 from fabric_codecs.core.base64 cimport put_base64
-from fabric_codecs.core.canonical cimport Canonical, Native, Place, data_of, has, is_usual_type
+from fabric_codecs.core.canonical cimport CONVERSATION, Canonical, Native, Place, data_of, has, is_legal, is_usual_type
 from fabric_codecs.core.jsondata cimport Shape, is_json, put_raw, put_typed_id
 from fabric_codecs.core.jsonwrite cimport put_inner, put_string
 from fabric_codecs.core.marks cimport ATTRIBUTES_COUNT, FABLIVE, FABLOSS, ID, TYPE, Lead, attribute_of, is_reserved, leads
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, put, put_u8
 
+from fabric_codecs.bounds import CONVERSATION_CHARS_MAX
 from fabric_codecs.core.jsonscan import scan
+from fabric_codecs.errors import CodecError
 from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
 
 cdef enum:
@@ -78,6 +80,8 @@ cdef int put_marks(Writer* w, const Canonical* c, unsigned long long skip) excep
     skip |= 1ULL << FABLOSS
     for at in range(ATTRIBUTES_COUNT):
         if has(c, at) and not skip >> at & 1:
+            if CONVERSATION >> at & 1 and not is_legal(at, c.known[at].text, c.known[at].size):
+                raise no_mark(c, at)
             put(w, LEADS[at].mark, LEADS[at].mark_size)
             put_inner(w, c.known[at].text, c.known[at].size)
             put_u8(w, c'"')
@@ -87,6 +91,14 @@ cdef int put_marks(Writer* w, const Canonical* c, unsigned long long skip) excep
         put(w, b'":', 2)
         put_place(w, &c.other[at].value)
     return 0
+
+
+cdef object no_mark(const Canonical* c, int which):
+    """Its reader would refuse it."""
+    return CodecError(
+        f"{LEADS[which].name.decode()} of {c.known[which].size} bytes is no text of 1 to {CONVERSATION_CHARS_MAX} characters",
+        protocol="envelope", clause="CloudEvents 1.0.2, Type System",
+    )
 
 
 # ---- losses

@@ -147,6 +147,13 @@ def test_the_events_of_a_task_have_room_for_metadata_alone(kind: str) -> None:
     assert update["metadata"][NATIVE] == [["rpc/y", "1"], ["message/x", "2"], ["result/w", "4"]]
 
 
+def test_what_an_answer_had_beside_it_is_told_once() -> None:
+    answer = envelope(b"{}", [("kafka", b"1"), ("metadata/k", b"3")], fabkind="response")
+    result, end = lower_events(answer, task_id="t", context_id="c").message
+    assert NATIVE in json.loads(result)["artifactUpdate"]["metadata"]
+    assert json.loads(end)["statusUpdate"]["metadata"] == {"io.agentfabric/fabkind": "status"}
+
+
 @pytest.mark.parametrize("kind", ["progress", "artifact"])
 def test_an_update_stands_where_a_member_of_its_name_did(kind: str) -> None:
     name = "artifactUpdate" if kind == "artifact" else "statusUpdate"

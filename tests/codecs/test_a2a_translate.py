@@ -180,6 +180,12 @@ def test_a_message_that_says_it_is_a_request_is_one_with_its_id() -> None:
     assert (request.kind, request.get("fabcorr")) == ("request", "aTo3")
 
 
+def test_an_answer_of_0_3_comes_whole_with_the_id_and_the_context_of_its_message() -> None:
+    result = {"kind": "message", "messageId": "m-9", "contextId": "c-1", "parts": []}
+    event = lifted(rpc(result=result))
+    assert (event.id, event.correlationid, event.data) == ("m-9", "c-1", packed(result))
+
+
 def test_a_message_beside_an_answer_is_none_of_it() -> None:
     ours, other = ({"messageId": name, "parts": [{"text": name}]} for name in ("m-1", "m-2"))
     for message in (

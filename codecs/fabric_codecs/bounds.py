@@ -39,7 +39,7 @@ HEADER_BYTES_MAX = 64 << 10  # CloudEvents: intermediaries forward events up to 
 NATS_CONTROL_LINE_MAX = 4096  # nats-server's default max_control_line
 
 ID_CHARS_MAX = 64  # room for a UUID with a prefix; also nats-server's limit on a batch id
-CONVERSATION_CHARS_MAX = 256  # correlation, cause, key, hops: four UUIDs with separators, whatever carries them
+CONVERSATION_CHARS_MAX = 256  # a correlation, cause, key or count of hops: four UUIDs with separators
 TOKEN_BYTES_MAX = 256  # one encoded level, agent, queue or source name
 CHANNEL_LEVELS_MAX = 16  # deeper than any topic tree in use; keeps subjects inside the control line
 CHANNEL_BYTES_MAX = 1024  # 16 levels of 256 bytes exceed the server's control line (tried on 2.15.1)

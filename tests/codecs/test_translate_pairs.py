@@ -204,6 +204,17 @@ def test_a_header_called_like_an_attribute_does_not_stand_beside_it() -> None:
     assert opened(there, "mqtt5").native == headers
 
 
+@pytest.mark.parametrize("target", ["mcp", "a2a"])
+def test_an_attribute_called_like_a_mark_of_ours_comes_back(target: Protocol) -> None:
+    names = ("loss", "native", "data", "text", "conversation", "argument")
+    headers: list[tuple[str, bytes | None]] = [(f"ce_{name}", b"x") for name in names]
+    envelope = opened(kafka_batch(b"{x", None, [*headers, ("content-type", b"application/json")]), "kafka")
+    there = lower(envelope, target, now_us=NOW_US).message
+    back = opened(there, target)
+    assert {name: back.get(name) for name in names} == dict.fromkeys(names, "x")
+    assert back.get("fabloss") == "CONTENT_TYPE_GUESSED"
+
+
 @pytest.mark.parametrize("target", PROTOCOLS)
 def test_a_correlation_that_no_envelope_takes_stays_a_header(target: Protocol) -> None:
     headers: list[tuple[str, bytes | None]] = [("ce_correlationid", b"x" * 300)]

@@ -235,7 +235,12 @@ cdef bint take_conversation(Canonical* c, int which, const Scan* s, const Field*
 cdef bint take_other(Canonical* c, const unsigned char* name, Py_ssize_t size, const Place* text) except -1:
     """An attribute of another vocabulary, by a name that CloudEvents allows."""
     cdef Py_ssize_t at
-    if size > 20 or is_reserved(name, size) or not is_legal(-1, text.text, text.size):
+    if is_reserved(name, size):
+        return False
+    if size > 3 and memcmp(name, b"ce-", 3) == 0 and is_reserved(name + 3, size - 3):
+        name += 3
+        size -= 3
+    if size > 20 or not is_legal(-1, text.text, text.size):
         return False
     for at in range(size):
         if not (is_digit(name[at]) or c"a" <= name[at] <= c"z"):

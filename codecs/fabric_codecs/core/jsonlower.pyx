@@ -87,6 +87,8 @@ cdef int put_marks(Writer* w, const Canonical* c, unsigned long long skip) excep
             put_u8(w, c'"')
     for at in range(c.others):
         put(w, b',"io.agentfabric/', 2 + PREFIX_BYTES)
+        if is_reserved(c.other[at].name.text, c.other[at].name.size):
+            put(w, b"ce-", 3)
         put(w, c.other[at].name.text, c.other[at].name.size)
         put(w, b'":', 2)
         put_place(w, &c.other[at].value)
@@ -208,7 +210,7 @@ cdef int room_of(Native* one, const Rooms* rooms) except -2:
         if one.room_size:  # from a lift of JSON: its value is a member's
             if one.room_size == rooms.size[room] and memcmp(one.room, rooms.name[room], one.room_size) == 0:
                 return room
-        elif one.name.size > rooms.size[room] and memcmp(one.name.text, rooms.name[room], rooms.size[room]) == 0:
+        elif one.name.size >= rooms.size[room] and memcmp(one.name.text, rooms.name[room], rooms.size[room]) == 0:
             if not is_json(one.value.text, one.value.size):
                 return NOWHERE
             one.room = rooms.name[room]

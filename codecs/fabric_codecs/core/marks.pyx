@@ -2,6 +2,7 @@
 # Both codecs lift (`jsonlift`) and lower (`jsonlower`) them with the names below, so that an attribute has one name in both.
 #
 #   io.agentfabric/<attribute>        an attribute of the envelope; correlationid is `conversation`, fabkey `idempotency-key`
+#   io.agentfabric/ce-<attribute>     one of another vocabulary that is called like one of the members below
 #   io.agentfabric/loss               the codes of what was lost so far
 #   io.agentfabric/native             native headers of other protocols: [name, text], [name, null], [name, base64, "base64"]
 

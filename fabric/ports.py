@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss
+from fabric_codecs.losses import Loss
 
 __all__ = ["Authenticator", "Journal", "StoredRecord", "TopicLog", "Topics"]
 

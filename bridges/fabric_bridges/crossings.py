@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from fabric.edge import House
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss
+from fabric_codecs.losses import Loss
 
 __all__ = ["FABRIC", "Crossings"]
 

@@ -11,8 +11,8 @@ import msgspec
 from fabric.cli.output import emit, note
 from fabric.clock import now_us
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
-from fabric_codecs.translate.losses import Loss
 from fabric_codecs.translate.lower import name_for
 from fabric_codecs.translate.message import LossRefused, Policy, translate
 from fabric_codecs.translate.routes import explain

@@ -14,8 +14,8 @@ from fabric.clock import now_us
 from fabric.errors import LimitExceeded
 from fabric.jetstream.publish import Event, Outcome, Publisher
 from fabric_codecs.envelope import Envelope
+from fabric_codecs.losses import Loss
 from fabric_codecs.nats.wire import timestamp
-from fabric_codecs.translate.losses import Loss
 
 __all__ = ["JournalWriter"]
 

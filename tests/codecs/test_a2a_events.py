@@ -17,7 +17,7 @@ from fabric_codecs.bounds import JSON_DEPTH_MAX
 from fabric_codecs.core.jsonrpc import write_result
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.losses import Loss, LossCode, Translation
 from helpers.a2a_messages import lifted, status
 from helpers.json_envelopes import NUMBERS, TEXT, envelopes, json_values, packed
 

@@ -12,7 +12,7 @@ from fabric_codecs.a2a.params import read_send
 from fabric_codecs.core.jsonrpc import Rpc, corr_of_id, read_rpc
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Translation
+from fabric_codecs.losses import Translation
 
 
 def sent(*parts: object, metadata: object = None, outer: object = None, **message: Any) -> Rpc:

@@ -7,7 +7,7 @@ import pytest
 
 from fabric_codecs.a2a.events import lower_events
 from fabric_codecs.a2a.lower import lower
-from fabric_codecs.translate.losses import LossCode
+from fabric_codecs.losses import LossCode
 from helpers.a2a_messages import lifted, rpc, sent, status
 from helpers.json_envelopes import envelope
 

@@ -10,7 +10,7 @@ from fabric_codecs.a2a.lift import WHOLE
 from fabric_codecs.a2a.lower import lower
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import LossCode
+from fabric_codecs.losses import LossCode
 from fabric_codecs.translate.message import translate
 from helpers.a2a_messages import lifted, old, rpc, sent, status
 from helpers.json_envelopes import NOW_US, envelope, envelopes, packed

@@ -13,11 +13,11 @@ from mcp_types.jsonrpc import JSONRPCNotification
 
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, LossCode
 from fabric_codecs.mcp.lower import lower
 from fabric_codecs.mcp.progress import Rising, rising
 from fabric_codecs.mcp.tools import NAME_CHARS_MAX, lower_tool, split_tool_name, tool_name
 from fabric_codecs.mcp.wire import LEGACY, MODERN, write_discovered, write_initialized, write_tools
-from fabric_codecs.translate.losses import Loss, LossCode
 
 SERVER = b'{"name":"s","version":"1"}'
 NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="."), min_size=1, max_size=8)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import LossCode
 from fabric_codecs.mqtt.lift import lift
 from fabric_codecs.mqtt.lower import lower, remaining_s
 from fabric_codecs.mqtt.packets import Publish
 from fabric_codecs.mqtt.properties import NONE, Properties
 from fabric_codecs.nats.wire import timestamp
-from fabric_codecs.translate.losses import LossCode
 
 NOW_US = 1_790_000_000_000_000
 SECOND = 1_000_000

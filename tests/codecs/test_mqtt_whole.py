@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import LossCode
 from fabric_codecs.mqtt import lift as mqtt_lift
 from fabric_codecs.mqtt import lower as mqtt_lower
 from fabric_codecs.mqtt.encode import encode
@@ -17,7 +18,6 @@ from fabric_codecs.mqtt.properties import Properties
 from fabric_codecs.mqtt.republish import republish
 from fabric_codecs.mqtt.wire import decode, only_publish
 from fabric_codecs.translate.lift import Protocol, lift
-from fabric_codecs.translate.losses import LossCode
 from fabric_codecs.translate.lower import lower
 
 NOW_US = 1_790_000_000_000_000

@@ -3,7 +3,7 @@
 import pytest
 
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss, LossCode, Translation, loss_codes
+from fabric_codecs.losses import Loss, LossCode, Translation, loss_codes
 from fabric_codecs.translate.media import guess, is_json, media_type_of
 
 NO_METADATA = Loss(LossCode.NO_METADATA, "native", "left out")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
 from fabric_codecs.kafka.records import decode_batch
+from fabric_codecs.losses import Translation, loss_codes
 from fabric_codecs.mqtt.packets import Publish
 from fabric_codecs.mqtt.wire import decode
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
-from fabric_codecs.translate.losses import Translation, loss_codes
 from fabric_codecs.translate.lower import lower, name_for
 from fabric_codecs.translate.message import LossRefused, translate
 from fabric_codecs.translate.routes import explain

@@ -5,7 +5,7 @@ from typing import Any
 from fabric.edge import House
 from fabric_bridges.crossings import Crossings
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 from helpers.http_door import Counted
 from helpers.noted import Noted
 

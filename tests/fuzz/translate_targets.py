@@ -7,10 +7,10 @@ from fabric_codecs.cloudevents.bindings import BINDINGS, Message, Name, read, re
 from fabric_codecs.cloudevents.structured import read_batch, read_event, write_batch, write_event
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, Translation
 from fabric_codecs.nats.operations import Operation, encode, read_headers, write_headers
 from fabric_codecs.nats.stream import Decoder
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
-from fabric_codecs.translate.losses import Loss, Translation
 from fabric_codecs.translate.lower import lower
 from fabric_codecs.translate.message import LossRefused, translate
 from fabric_codecs.translate.passing import pass_on

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss
+from fabric_codecs.losses import Loss
 
 __all__ = ["Crossing", "Noted"]
 

@@ -8,8 +8,8 @@ from base64 import b64encode
 from typing import Any
 
 from fabric_codecs.envelope import Envelope
+from fabric_codecs.losses import loss_codes
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol, lift
-from fabric_codecs.translate.losses import loss_codes
 from fabric_codecs.translate.message import translate
 from fabric_codecs.translate.routes import explain
 from helpers.specimens import KNOWN

@@ -23,7 +23,7 @@ from fabric_codecs.a2a.params import Message, read_parts
 from fabric_codecs.a2a.task import is_artifact, state_of, submitted, turn_of, write_task
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 __all__ = ["TaskSession", "begin"]
 

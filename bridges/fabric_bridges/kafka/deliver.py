@@ -33,7 +33,7 @@ from fabric_codecs.kafka.messages.data import (
     PartitionData,
 )
 from fabric_codecs.kafka.records import Record
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.losses import Loss, LossCode, Translation
 
 __all__ = ["Delivery"]
 

@@ -31,13 +31,13 @@ from fabric_bridges.refusal import as_answer
 from fabric_codecs.core.jsonrpc import Rpc
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, LossCode
 from fabric_codecs.mcp.lift import lift
 from fabric_codecs.mcp.lower import lower
 from fabric_codecs.mcp.progress import rising
 from fabric_codecs.mcp.tools import split_tool_name
 from fabric_codecs.mcp.wire import read_tool_call
 from fabric_codecs.names import encode_level
-from fabric_codecs.translate.losses import Loss, LossCode
 
 __all__ = ["Answer", "Desk", "RunningCall"]
 

@@ -6,6 +6,7 @@ import fabric
 from fabric.client import AgentCard, Fabric
 from fabric_codecs.core.jsonrpc import Rpc
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, LossCode
 from fabric_codecs.mcp.tools import lower_tool, tool_name
 from fabric_codecs.mcp.wire import (
     LEGACY,
@@ -16,7 +17,6 @@ from fabric_codecs.mcp.wire import (
     write_initialized,
     write_tools,
 )
-from fabric_codecs.translate.losses import Loss, LossCode
 
 __all__ = ["SERVER_INFO", "discover", "initialize", "list_tools"]
 

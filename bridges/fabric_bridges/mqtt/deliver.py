@@ -16,10 +16,10 @@ from fabric_bridges.mqtt.desk import Desk
 from fabric_bridges.mqtt.session import Session
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, LossCode, Translation
 from fabric_codecs.mqtt.encode import encode
 from fabric_codecs.mqtt.lower import lower, remaining_s
 from fabric_codecs.mqtt.packets import Publish, Subscription
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
 
 __all__ = ["Delivery", "Outlet"]
 

@@ -18,9 +18,9 @@ from fabric_bridges.mqtt.replies import Asked
 from fabric_bridges.mqtt.session import Session
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, Translation
 from fabric_codecs.mqtt.lift import lift
 from fabric_codecs.mqtt.packets import Publish, Reason
-from fabric_codecs.translate.losses import Loss, Translation
 
 __all__ = ["Intake", "Settled"]
 

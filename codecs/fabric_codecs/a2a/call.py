@@ -26,7 +26,7 @@ from fabric_codecs.core.jsonrpc import Rpc, corr_of_id
 from fabric_codecs.core.jsonscan import JsonObject, check, compose, scan
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.losses import Loss, LossCode, Translation
 
 __all__ = ["choose_tool", "lift_call", "tool_named"]
 

@@ -30,11 +30,11 @@ from fabric_codecs.core.jsonlower cimport displace, put_place
 from fabric_codecs.core.marks cimport CAUSATIONID, CORRELATIONID, DATACONTENTTYPE, FABCORR, FABKIND, FABMETHOD
 from fabric_codecs.core.writer cimport put, put_u8, writer_bytes, writer_free, writer_on
 from fabric_codecs.envelope cimport Envelope
-from fabric_codecs.translate.losses cimport translation_of
+from fabric_codecs.losses cimport translation_of
 
 from fabric_codecs.core.jsonscan import quote, scan
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 __all__ = ["lower_events"]
 

@@ -38,7 +38,7 @@ from fabric_codecs.core.jsonlift cimport check_natives, keep_member, tell_rpc_id
 from fabric_codecs.core.jsonvalues cimport Field, find, is_named
 from fabric_codecs.core.marks cimport CORRELATIONID, FABMETHOD, FABPROTO, FABVER, ID, SOURCE, SUBJECT, TIME, TRACEPARENT
 from fabric_codecs.core.rpcfields cimport ERROR, REQUEST, RESULT, is_string
-from fabric_codecs.translate.losses cimport translation_of
+from fabric_codecs.losses cimport translation_of
 
 __all__ = ["WHOLE", "lift"]
 

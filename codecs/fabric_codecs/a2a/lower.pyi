@@ -1,5 +1,5 @@
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Loss, Translation
+from fabric_codecs.losses import Loss, Translation
 
 def lower(
     envelope: Envelope,

@@ -31,12 +31,12 @@ from fabric_codecs.core.jsonlower cimport displace, has_member, put_id, put_plac
 from fabric_codecs.core.marks cimport CORRELATIONID, FABCORR, FABKIND, FABMETHOD, FABVER, SUBJECT
 from fabric_codecs.core.writer cimport put, put_u8, writer_bytes, writer_free, writer_on
 from fabric_codecs.envelope cimport Envelope
-from fabric_codecs.translate.losses cimport Translation, translation_of
+from fabric_codecs.losses cimport Translation, translation_of
 
 from fabric_codecs.a2a.spelling import to_new, to_old
 from fabric_codecs.core.jsonscan import quote, scan
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 __all__ = ["lower"]
 

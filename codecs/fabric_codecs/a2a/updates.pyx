@@ -19,7 +19,7 @@ from fabric_codecs.core.rpcfields cimport is_string
 from fabric_codecs.core.writer cimport put, put_u8
 
 from fabric_codecs.bounds import JSON_DEPTH_MAX
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 cdef int DEPTH_MAX = JSON_DEPTH_MAX
 cdef object TASK_ALIASED = Loss(LossCode.TASK_ID_ALIASED, "task", "the envelope names no task: its own id stands for one")

@@ -21,7 +21,7 @@ from fabric_codecs.core.writer cimport Writer, put, put_u8, reserve
 from fabric_codecs.a2a.numbers import survives_doubles
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 cdef enum:
     NO_ROOM = 1 << 30  # longer than any name

@@ -18,7 +18,7 @@ from fabric_codecs.core.writer cimport Writer, put, put_u8
 from fabric_codecs.bounds import CONVERSATION_CHARS_MAX
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
+from fabric_codecs.losses import Loss, LossCode, loss_codes
 
 cdef enum:
     PREFIX_BYTES = 15

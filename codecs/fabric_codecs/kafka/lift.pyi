@@ -2,7 +2,7 @@ from typing import Final
 
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.kafka.records import Record
-from fabric_codecs.translate.losses import Translation
+from fabric_codecs.losses import Translation
 
 WITHHELD: Final[frozenset[str]]
 """Attributes that a producer may not say of itself, because the edge knows them."""

@@ -35,7 +35,7 @@ from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, put_decimal, put_u8, writer_on
 from fabric_codecs.kafka.fields cimport HEADERS_MAX, INVALID_RECORD, Fields, Header, find_record
 from fabric_codecs.kafka.records cimport Record
-from fabric_codecs.translate.losses cimport translation_of
+from fabric_codecs.losses cimport translation_of
 
 from fabric_codecs.bounds import ID_CHARS_MAX
 from fabric_codecs.errors import CodecError

@@ -40,10 +40,10 @@ from fabric_codecs.kafka.fields cimport (
     BASE_TIMESTAMP_AT, CRC_AT, HEADERS_MAX, LENGTH_AT, MAX_TIMESTAMP_AT, RECORDS_AT, SUMMED_AT,
 )
 from fabric_codecs.kafka.records cimport Record, name_at
-from fabric_codecs.translate.losses cimport translation_of
+from fabric_codecs.losses cimport translation_of
 
 from fabric_codecs.kafka.builder import BatchBuilder
-from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
+from fabric_codecs.losses import Loss, LossCode, loss_codes
 
 cdef tuple UNENFORCED = (
     Loss(LossCode.EXPIRY_UNENFORCED, "expirytime", "told in ce_expirytime; Kafka keeps records by the topic's age alone"),

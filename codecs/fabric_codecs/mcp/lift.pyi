@@ -1,7 +1,7 @@
 from typing import Final
 
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Translation
+from fabric_codecs.losses import Translation
 
 WHOLE: Final = "application/mcp+json"
 

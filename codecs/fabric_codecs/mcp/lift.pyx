@@ -40,9 +40,9 @@ from fabric_codecs.core.marks cimport DATACONTENTTYPE, FABMETHOD, FABPROTO, FABV
 from fabric_codecs.core.rpcfields cimport NOTIFICATION, REQUEST, RESULT, is_rpc_id, is_string
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
+from fabric_codecs.losses cimport translation_of
 from fabric_codecs.mcp.message cimport Message, give_carried, give_whole, invalid, read_message, take_meta, tell_content
 from fabric_codecs.mcp.results cimport answer, failure
-from fabric_codecs.translate.losses cimport translation_of
 
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.errors import CodecError

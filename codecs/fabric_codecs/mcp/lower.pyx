@@ -27,15 +27,15 @@ from fabric_codecs.core.jsonlower cimport has_member, put_id, put_own_id, put_pl
 from fabric_codecs.core.marks cimport DATACONTENTTYPE, EXPIRYTIME, FABCORR, FABKIND, FABMETHOD, SUBJECT
 from fabric_codecs.core.writer cimport put, put_u8, reserve, writer_bytes, writer_free, writer_on
 from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.losses cimport Translation, translation_of
 from fabric_codecs.mcp.content cimport put_content, put_text
 from fabric_codecs.mcp.written cimport (
     MEMBERS, RPC, Lowering, answered, put_meta, put_meta_members, put_uri_path, put_whole, request_meta, server_meta, sort_rooms,
 )
-from fabric_codecs.translate.losses cimport Translation, translation_of
 
 from fabric_codecs.core.jsonscan import quote, scan
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 __all__ = ["lower"]
 

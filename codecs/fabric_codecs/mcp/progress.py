@@ -11,7 +11,7 @@ from typing import NamedTuple
 from fabric_codecs.core.jsonscan import scan
 from fabric_codecs.envelope import Envelope
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 __all__ = ["Rising", "rising"]
 

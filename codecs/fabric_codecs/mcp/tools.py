@@ -13,7 +13,7 @@ import msgspec
 
 from fabric_codecs.core.jsonscan import compose, quote
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, LossCode, Translation
+from fabric_codecs.losses import Loss, LossCode, Translation
 
 __all__ = ["NAME_CHARS_MAX", "lower_tool", "split_tool_name", "tool_name"]
 

@@ -16,7 +16,7 @@ import msgspec
 from fabric_codecs.core.jsonrpc import INVALID_PARAMS, Rpc
 from fabric_codecs.core.jsonscan import JsonObject, compose, kind_of, quote
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import Loss, loss_codes
+from fabric_codecs.losses import Loss, loss_codes
 
 __all__ = [
     "CANCELLED",

@@ -23,7 +23,7 @@ from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, reserve
 from fabric_codecs.mqtt.fields cimport unsayable
 from fabric_codecs.mqtt.properties cimport PAYLOAD_FORMAT, USER
 
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 cdef enum:
     FIELD_MAX = 0xFFFF  # 1.5.4, 1.5.6

@@ -1,8 +1,8 @@
 from typing import Final
 
 from fabric_codecs.envelope import Envelope
+from fabric_codecs.losses import Translation
 from fabric_codecs.mqtt.publish import Publish
-from fabric_codecs.translate.losses import Translation
 
 FAB_LOSS: Final = "fab-loss"
 FAB_NATIVE: Final = "fab-native"

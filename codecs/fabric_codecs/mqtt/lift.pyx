@@ -38,6 +38,7 @@ from fabric_codecs.core.reader cimport Reader, reader_init
 from fabric_codecs.core.utf8 cimport utf8_fault
 from fabric_codecs.core.writer cimport Writer, writer_bytes, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.losses cimport translation_of
 from fabric_codecs.mqtt.fields cimport Span
 from fabric_codecs.mqtt.names cimport NAME_BYTES_MAX, swap_levels
 from fabric_codecs.mqtt.properties cimport (
@@ -45,11 +46,10 @@ from fabric_codecs.mqtt.properties cimport (
 )
 from fabric_codecs.mqtt.publish cimport Parts, Publish, parts_of
 from fabric_codecs.mqtt.wire cimport read_message
-from fabric_codecs.translate.losses cimport translation_of
 
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, LossCode
 from fabric_codecs.names import topic_to_channel
-from fabric_codecs.translate.losses import Loss, LossCode
 
 FAB_LOSS = "fab-loss"  # user property: the losses so far
 FAB_NATIVE = "fab-native"  # user property `<base64>:<name>` or `-:<name>`: an entry that is no text

@@ -1,6 +1,6 @@
 from fabric_codecs.envelope import Envelope
+from fabric_codecs.losses import Translation
 from fabric_codecs.mqtt.publish import Publish
-from fabric_codecs.translate.losses import Translation
 
 def remaining_s(envelope: Envelope, now_us: int) -> int | None:
     """Whole seconds until the message is worthless, rounded up; 0 or less when it is; None without a

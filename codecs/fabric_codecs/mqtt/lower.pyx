@@ -25,6 +25,7 @@ from fabric_codecs.core.marks cimport (
 from fabric_codecs.core.rfc3339 cimport read_timestamp
 from fabric_codecs.core.writer cimport Writer, put, put_u8, put_u16, put_u32, reserve, writer_free, writer_init
 from fabric_codecs.envelope cimport Envelope
+from fabric_codecs.losses cimport Translation, translation_of
 from fabric_codecs.mqtt.entries cimport begin, is_retained, put_natives, put_size, put_span, put_string, put_user
 from fabric_codecs.mqtt.fields cimport VARINT_MAX, Span, number, put_varint, unsayable
 from fabric_codecs.mqtt.names cimport NAME_BYTES_MAX, swap_levels
@@ -32,11 +33,10 @@ from fabric_codecs.mqtt.properties cimport (
     CONTENT_TYPE, CORRELATION_DATA, MESSAGE_EXPIRY, RESPONSE_TOPIC, SUBSCRIPTION_ID, USER,
 )
 from fabric_codecs.mqtt.publish cimport Parts, no_section, publish_of, write_parts
-from fabric_codecs.translate.losses cimport Translation, translation_of
 
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, LossCode, loss_codes
 from fabric_codecs.names import channel_name, channel_to_topic
-from fabric_codecs.translate.losses import Loss, LossCode, loss_codes
 
 cdef enum:
     SECTION_BYTES = 1000  # most sections fit

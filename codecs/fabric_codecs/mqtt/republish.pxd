@@ -1,3 +1,3 @@
-from fabric_codecs.translate.losses cimport Translation
+from fabric_codecs.losses cimport Translation
 
 cpdef Translation republish(bytes packet, int version)

@@ -1,4 +1,4 @@
-from fabric_codecs.translate.losses import Translation
+from fabric_codecs.losses import Translation
 
 def republish(packet: bytes, version: int) -> Translation[bytes]:
     """The PUBLISH of MQTT `version` (4 is 3.1.1) as one of the other version. Raises CodecError for bytes

@@ -4,11 +4,11 @@ In: a packet. Out: `Translation[bytes]`; what MQTT 3.1.1 cannot say is its prope
 `publish`.
 """
 
+from fabric_codecs.losses cimport Translation, translation_of
 from fabric_codecs.mqtt.publish cimport Parts, write_parts
 from fabric_codecs.mqtt.wire cimport read_message
-from fabric_codecs.translate.losses cimport Translation, translation_of
 
-from fabric_codecs.translate.losses import Loss, LossCode
+from fabric_codecs.losses import Loss, LossCode
 
 cdef tuple PROPERTIES_LOST = (Loss(LossCode.NO_METADATA, "properties", "MQTT 3.1.1 has none"),)
 

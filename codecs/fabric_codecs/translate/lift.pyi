@@ -1,7 +1,7 @@
 from typing import Final, Literal, TypeAlias
 
 from fabric_codecs.envelope import Envelope
-from fabric_codecs.translate.losses import Translation
+from fabric_codecs.losses import Translation
 
 Protocol: TypeAlias = Literal["mcp", "a2a", "mqtt5", "mqtt311", "kafka"]
 PROTOCOLS: Final[tuple[Protocol, ...]]

@@ -20,11 +20,11 @@ from fabric_codecs.core.enveloped cimport check_size, envelope_of, read_envelope
 from fabric_codecs.core.marks cimport ID
 from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.kafka.lift cimport take_batch
+from fabric_codecs.losses cimport translation_of
 from fabric_codecs.mcp.lift cimport take_message as take_mcp
 from fabric_codecs.mqtt.lift cimport take_packet
 from fabric_codecs.mqtt.publish cimport Parts
 from fabric_codecs.mqtt.wire cimport read_message
-from fabric_codecs.translate.losses cimport translation_of
 
 from fabric_codecs.cloudevents.structured import read_event
 from fabric_codecs.errors import CodecError

@@ -1,6 +1,6 @@
 from fabric_codecs.envelope import Envelope
+from fabric_codecs.losses import Translation
 from fabric_codecs.translate.lift import Protocol
-from fabric_codecs.translate.losses import Translation
 
 def lower(
     envelope: Envelope,

@@ -12,11 +12,11 @@ from fabric_codecs.core.enveloped cimport envelope_of, read_envelope
 from fabric_codecs.core.marks cimport SUBJECT
 from fabric_codecs.envelope cimport Envelope
 from fabric_codecs.kafka.lower cimport batch_of
+from fabric_codecs.losses cimport Translation, translation_of
 from fabric_codecs.mcp.lower cimport message_of as mcp_of
 from fabric_codecs.mqtt.entries cimport is_retained
 from fabric_codecs.mqtt.lower cimport packet_of
 from fabric_codecs.translate.lift cimport A2A, MCP, MQTT5, MQTT311, Wire, wire_of
-from fabric_codecs.translate.losses cimport Translation, translation_of
 
 from fabric_codecs.bounds import CHANNEL_LEVELS_MAX, KAFKA_TOPIC_CHARS_MAX
 from fabric_codecs.cloudevents.structured import write_event

@@ -1,8 +1,8 @@
 from typing import Literal, TypeAlias
 
 from fabric_codecs.errors import CodecError
+from fabric_codecs.losses import Loss, Translation
 from fabric_codecs.translate.lift import Protocol
-from fabric_codecs.translate.losses import Loss, Translation
 
 Policy: TypeAlias = Literal["strict", "report"]
 

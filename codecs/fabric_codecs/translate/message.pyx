@@ -21,13 +21,13 @@ There is no silent mode.
 from typing import Literal
 
 from fabric_codecs.core.canonical cimport Canonical, close_canonical, open_canonical
+from fabric_codecs.losses cimport Translation, translation_of
 from fabric_codecs.mqtt.republish cimport republish
 from fabric_codecs.translate.lift cimport MQTT5, MQTT311, Wire, take, wire_of
-from fabric_codecs.translate.losses cimport Translation, translation_of
 from fabric_codecs.translate.lower cimport written
 
 from fabric_codecs.errors import CodecError
-from fabric_codecs.translate.losses import loss_codes
+from fabric_codecs.losses import loss_codes
 from fabric_codecs.translate.passing import pass_on
 
 Policy = Literal["strict", "report"]

@@ -10,8 +10,8 @@ QoS is missing on purpose: it belongs to a hop, and the edge that delivers knows
 
 from typing import Final, NamedTuple
 
+from fabric_codecs.losses import Loss, LossCode
 from fabric_codecs.translate.lift import PROTOCOLS, Protocol
-from fabric_codecs.translate.losses import Loss, LossCode
 
 __all__ = ["TRAITS", "Trait", "explain"]
 

@@ -77,7 +77,9 @@ cdef int take_metadata(Message* m, Fields* metadata, const char* room, Py_ssize_
 cdef const char* carried_type(Message* m) noexcept nogil:
     """The type of what `lower` made the message of; NULL for a message of its own."""
     cdef const char* type = type_said(&m.rpc.s, find(&m.metadata, b"io.agentfabric/fabkind", 22))
-    return NULL if type == NULL or strcmp(type, b"io.agentfabric.request") == 0 else type
+    if type == NULL or strcmp(type, b"io.agentfabric.request") == 0:
+        return NULL
+    return type
 
 
 # ---- the message

@@ -233,6 +233,18 @@ def test_a_correlation_that_no_envelope_takes_is_refused_where_only_a_mark_could
     assert ("message/contextId", b'"%b"' % (b"x" * 300)) in opened(there, "a2a").native
 
 
+@pytest.mark.parametrize("target", ["mcp", "a2a", "mqtt5", "mqtt311", "kafka"])
+@pytest.mark.parametrize("packed", [b"!", b"wA==", b"\xe9"])
+def test_native_headers_that_cannot_be_read_are_refused_in_a_copy_too(
+    target: Protocol, packed: bytes
+) -> None:
+    block = b"NATS/1.0\r\nce-id: a\r\nce-source: /x\r\nce-type: t\r\nFab-Native: %b\r\n\r\n" % packed
+    received = Envelope.from_nats(b"", block, b"1")
+    for envelope in (received, received.replace(b"2")):
+        with pytest.raises(CodecError, match="Fab-Native cannot be read"):
+            lower(envelope, target, now_us=NOW_US, topic="a.b")
+
+
 def test_losses_add_up_along_the_way() -> None:
     guessed, _ = crossed(SPECIMENS["mqtt311"], "mqtt311", "kafka")
     assert opened(guessed, "kafka").get("fabloss") == "CONTENT_TYPE_GUESSED"

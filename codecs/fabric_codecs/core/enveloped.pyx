@@ -4,7 +4,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp
 
 from fabric_codecs.core.base64 cimport put_base64, put_unbase64
 from fabric_codecs.core.block cimport (
@@ -151,12 +151,14 @@ cdef int read_built(Canonical* c, Envelope envelope) except -1:
     cdef Py_ssize_t name_size, size
     cdef const unsigned char* name
     cdef const unsigned char* text
+    cdef bytes natives
     for key, value in envelope._attributes.items():
-        name = <const unsigned char*>PyUnicode_AsUTF8AndSize(key, &name_size)
-        text = <const unsigned char*>PyUnicode_AsUTF8AndSize(value, &size)
-        if name_size == 9 and memcmp(name, b"fabnative", 9) == 0:
-            read_natives(c, envelope, text, size)
+        if key == "fabnative":  # as a received block had it: anybody's bytes
+            natives = value.encode("utf-8", "surrogateescape")
+            read_natives(c, envelope, hold(c, natives), PyBytes_GET_SIZE(natives))
         else:
+            name = <const unsigned char*>PyUnicode_AsUTF8AndSize(key, &name_size)
+            text = <const unsigned char*>PyUnicode_AsUTF8AndSize(value, &size)
             read_attribute(c, name, name_size, text, size)
     return 0
 

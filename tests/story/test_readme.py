@@ -5,10 +5,12 @@ import re
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fabric.config import load_config
+from fabric_codecs.kafka.records import decode_batch
 from floors.tree import ROOT
 from helpers.cli import fabric, fabric_up
 
@@ -39,7 +41,7 @@ async def until_live(home: Path, agent: str) -> None:
 
 @pytest.mark.timeout(90)
 async def test_the_ten_line_agent_and_the_library_page_run_as_shown(tmp_path: Path) -> None:
-    agent, library = blocks("python")
+    agent, library, _ = blocks("python")
     async with fabric_up(tmp_path):
         thermostat = await run(tmp_path, agent)
         try:
@@ -62,6 +64,13 @@ async def test_the_ten_line_agent_and_the_library_page_run_as_shown(tmp_path: Pa
         finally:
             thermostat.terminate()
             await thermostat.wait()
+
+
+def test_the_translation_shown_makes_what_it_says() -> None:
+    shown: dict[str, Any] = {}
+    exec(blocks("python")[2], shown)
+    (record,) = decode_batch(shown["made"].message).records
+    assert (record.value, shown["made"].losses) == (b'{"celsius":21.5}', ())
 
 
 def test_the_configuration_shown_is_accepted(tmp_path: Path) -> None:

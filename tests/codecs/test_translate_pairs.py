@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -370,6 +370,22 @@ def test_no_two_topics_share_a_name(topics: list[str]) -> None:
 def test_what_is_no_message_is_refused(message: bytes, source: Protocol) -> None:
     with pytest.raises(CodecError):
         translate(message, source, "kafka" if source != "kafka" else "mcp", **KNOWN)
+
+
+def test_a_protocol_or_a_policy_that_is_none_is_refused_whatever_the_message() -> None:
+    message, none = SPECIMENS["mcp"], cast("Any", "Kafka")
+    for work in (
+        lambda: translate(message, none, none, **KNOWN),
+        lambda: translate(message, "mcp", none, **KNOWN),
+        lambda: lift(message, none, **KNOWN),
+        lambda: lower(opened(message, "mcp"), none, now_us=NOW_US),
+    ):
+        with pytest.raises(
+            ValueError, match="no protocol 'Kafka': there are mcp, a2a, mqtt5, mqtt311, kafka"
+        ):
+            work()
+    with pytest.raises(ValueError, match="no policy 'Strict': there are strict and report"):
+        translate(message, "mcp", "mcp", cast("Any", "Strict"), **KNOWN)
 
 
 def test_a_kafka_topic_has_to_be_told() -> None:

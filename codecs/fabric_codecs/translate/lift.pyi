@@ -26,5 +26,6 @@ def lift(
     `trusted` takes from MQTT and Kafka also what only the fabric may say (the source): for messages that the
     fabric wrote. `structured`: an MQTT 3.1.1 payload is a CloudEvent in JSON.
 
-    Raises CodecError for bytes that are no such message, or a message without any id.
+    Raises CodecError for bytes that are no such message, or a message without any id; ValueError for a
+    protocol that is none.
     """

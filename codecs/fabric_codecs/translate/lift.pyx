@@ -48,8 +48,10 @@ def lift(
 
 
 cdef Wire wire_of(str protocol) except? MCP:
-    """Raises KeyError for a protocol that is none of PROTOCOLS."""
-    return <Wire><int>WIRES[protocol]
+    found = WIRES.get(protocol)
+    if found is None:
+        raise ValueError(f"no protocol {protocol!r}: there are {', '.join(PROTOCOLS)}")
+    return <Wire><int>found
 
 
 cdef dict WIRES = {protocol: number for number, protocol in enumerate(PROTOCOLS)}

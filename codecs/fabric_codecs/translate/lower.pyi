@@ -14,7 +14,8 @@ def lower(
 
     `topic` is the channel that it goes to where the protocol names one, the envelope's subject by default.
     `structured`: in MQTT 3.1.1 the payload is a CloudEvent in JSON, which carries everything. Raises
-    CodecError when the protocol has no such message, or the name does not fit.
+    CodecError when the protocol has no such message, or the name does not fit; ValueError for a protocol
+    that is none.
     """
 
 def name_for(envelope: Envelope, protocol: Protocol, topic: str | None = None) -> str:

@@ -41,5 +41,5 @@ def translate(
     channel that it goes to (the message's own subject by default). `structured` writes and reads MQTT 3.1.1
     payloads as CloudEvents in JSON. `traceparent` and `waited_s` are the hop's, for `pass_on`. Raises
     CodecError for a message that cannot be translated, LossRefused for one that would lose something under
-    `strict`.
+    `strict`, ValueError for a protocol or a policy that is none.
     """

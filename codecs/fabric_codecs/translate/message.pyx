@@ -54,9 +54,11 @@ def translate(
 ):
     cdef Wire come, go
     cdef Translation translated
-    if source == target:
-        return translation_of(pass_on(message, source, traceparent=traceparent, waited_s=waited_s), ())
+    if policy != "report" and policy != "strict":
+        raise ValueError(f"no policy {policy!r}: there are strict and report")
     come, go = wire_of(source), wire_of(target)
+    if come == go:
+        return translation_of(pass_on(message, source, traceparent=traceparent, waited_s=waited_s), ())
     if not structured and is_mqtt(come) and is_mqtt(go):
         translated = republish(message, 5 if come == MQTT5 else 4)
     else:

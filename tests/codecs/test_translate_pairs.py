@@ -171,6 +171,7 @@ def test_strict_refuses_exactly_what_report_would_tell(source: Protocol, target:
         translate(SPECIMENS[source], source, target, "strict", **KNOWN)
     assert caught.value.losses == told.losses
     assert caught.value.codes == loss_codes(told.losses)
+    assert "byte" not in str(caught.value)
     for loss in told.losses:
         assert f"{loss.code} of {loss.field}" in str(caught.value)
 

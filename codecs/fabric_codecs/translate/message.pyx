@@ -43,6 +43,9 @@ class LossRefused(CodecError):
     def codes(self):
         return loss_codes(self.losses)
 
+    def __str__(self):
+        return self.what  # no byte is at fault
+
     def __reduce__(self):
         return LossRefused, (self.source, self.target, self.losses)
 
